@@ -1,0 +1,16 @@
+//! The port to the API server: one erased service, in process or remote, a typed client on top, and shared informers.
+//! Components reach state only through this crate, each with its own identity.
+pub mod body;
+pub mod error;
+pub mod identity;
+pub mod informer;
+pub mod service;
+pub mod typed;
+pub mod watcher;
+
+pub use body::Body;
+pub use error::Error;
+pub use identity::Identity;
+pub use informer::{Cache, Delta, Informer, Informers};
+pub use service::Service;
+pub use typed::{Client, DeleteOptions, ListOptions, Patch};

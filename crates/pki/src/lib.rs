@@ -1,0 +1,1 @@
+//! Floor 1: keys, certificates, signing requests and kubeconfigs

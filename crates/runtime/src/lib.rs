@@ -1,0 +1,1 @@
+//! Floor 4: the container runtime, its keeper, and images
