@@ -5,3 +5,4 @@ pub mod kind;
 pub mod meta;
 pub mod object;
 pub mod status;
+pub mod schema;

@@ -1,0 +1,216 @@
+//! The shape of every API object: one table of facts that drives decoding, pruning, protobuf, strategic merge, apply and OpenAPI.
+//! The table is generated from the published definitions and read once, at first use.
+//! What never happens here: behaviour of a single kind; documentation texts.
+mod parse;
+mod resources;
+
+pub use resources::{Resource, Subresource, resources};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// A message: a struct of the API, under its OpenAPI name.
+#[derive(Debug)]
+pub struct Message {
+    /// `io.k8s.api.core.v1.PodSpec`.
+    pub name: &'static str,
+    /// As type errors call it: `v1.PodSpec`.
+    pub go_name: &'static str,
+    /// In the order of declaration. Fields of embedded structs are not among them, the embedding itself is (`inline`).
+    pub fields: Vec<Field>,
+    /// Replaced as a whole by apply (`x-kubernetes-map-type: atomic`).
+    pub atomic: bool,
+    /// Group, version and kind it is served as (`""` is the core group); meta types served in every group are not listed.
+    pub kinds: Vec<Gvk>,
+    /// Has a protobuf form.
+    pub protobuf: bool,
+    /// Every JSON field, embedded ones included, sorted by name.
+    json: Vec<(&'static str, FieldAt)>,
+    /// Indexes into `fields` by rising protobuf number.
+    by_number: Vec<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gvk {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub kind: &'static str,
+}
+
+/// Which message, which field of it.
+#[derive(Clone, Copy, Debug)]
+struct FieldAt {
+    message: u16,
+    field: u16,
+}
+
+#[derive(Debug)]
+pub struct Field {
+    /// The JSON name; empty for an embedded struct.
+    pub name: &'static str,
+    /// An embedded struct: its fields stand among the parent's in JSON and in a message of their own in protobuf.
+    pub inline: bool,
+    /// The protobuf number; 0 for a field without one.
+    pub number: u32,
+    pub ty: Type,
+    /// A pointer in the original: absent and zero are different, so protobuf leaves it out only when it is absent.
+    /// Scalars and structs that are no pointers are always on the protobuf wire.
+    pub pointer: bool,
+    /// Left out of JSON when empty.
+    pub omit_empty: bool,
+    /// A list of its own named type (`Verbs`, `ExtraValue`): protobuf wraps it in a message with the items as field 1.
+    pub wrapped: bool,
+    pub required: bool,
+    /// How apply treats a list; `None` means atomic.
+    pub list_type: Option<ListType>,
+    /// The keys of `ListType::Map`.
+    pub list_map_keys: Vec<&'static str>,
+    /// A map or struct in this place is replaced as a whole by apply.
+    pub atomic: bool,
+    /// Strategic merge: `merge` (otherwise the list is replaced).
+    pub patch_merge: bool,
+    /// Strategic merge: `retainKeys`.
+    pub patch_retain_keys: bool,
+    pub patch_merge_key: Option<&'static str>,
+    /// The default as JSON text.
+    pub default: Option<&'static str>,
+    pub enum_values: Vec<&'static str>,
+    /// OpenAPI format (`int32`, `byte`, `date-time`, …) or nothing.
+    pub format: &'static str,
+    /// The named type of a scalar as type errors call it (`v1.RestartPolicy`), or nothing.
+    pub go_type: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListType {
+    Atomic,
+    Set,
+    Map,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    Bool,
+    Int32,
+    Int64,
+    Float64,
+    String,
+    /// Base64 in JSON.
+    Bytes,
+    Quantity,
+    /// RFC 3339, seconds.
+    Time,
+    /// RFC 3339, microseconds.
+    MicroTime,
+    /// `1m30s`.
+    Duration,
+    IntOrString,
+    /// Any JSON object (`runtime.RawExtension`).
+    Raw,
+    /// `metadata.managedFields[].fieldsV1`.
+    FieldsV1,
+    /// Any JSON value.
+    Json,
+    /// A schema or a list of schemas, a schema or a boolean, a schema or a list of strings (custom resource definitions).
+    PropsOrArray,
+    PropsOrBool,
+    PropsOrStrings,
+    Message(MessageRef),
+    List(Box<Type>),
+    /// Keys are strings.
+    Map(Box<Type>),
+}
+
+/// A message of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageRef(u16);
+
+impl MessageRef {
+    pub fn get(&self) -> &'static Message {
+        &table().messages[self.0 as usize]
+    }
+}
+
+impl Type {
+    /// The message, if it is one.
+    pub fn message(&self) -> Option<&'static Message> {
+        match self {
+            Type::Message(message) => Some(message.get()),
+            _ => None,
+        }
+    }
+
+    /// What a list or map holds.
+    pub fn element(&self) -> Option<&Type> {
+        match self {
+            Type::List(element) | Type::Map(element) => Some(element),
+            _ => None,
+        }
+    }
+}
+
+impl Field {
+    pub fn default_value(&self) -> Option<Value> {
+        self.default.and_then(|text| serde_json::from_str(text).ok())
+    }
+}
+
+impl Message {
+    /// The field of that JSON name, those of embedded structs included.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        let at = self.json.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+        let FieldAt { message, field } = self.json[at].1;
+        Some(&table().messages[message as usize].fields[field as usize])
+    }
+
+    /// All JSON fields, embedded ones included, by name.
+    pub fn json_fields(&self) -> impl Iterator<Item = (&'static str, &'static Field)> {
+        let messages = &table().messages;
+        self.json.iter().map(|(name, at)| (*name, &messages[at.message as usize].fields[at.field as usize]))
+    }
+
+    /// Fields with a protobuf number, by number; embedded structs are one field here.
+    pub fn protobuf_fields(&self) -> impl Iterator<Item = &Field> {
+        self.by_number.iter().map(|index| &self.fields[*index as usize])
+    }
+
+    pub fn protobuf_field(&self, number: u32) -> Option<&Field> {
+        let at = self.by_number.binary_search_by_key(&number, |index| self.fields[*index as usize].number).ok()?;
+        Some(&self.fields[self.by_number[at] as usize])
+    }
+}
+
+struct Table {
+    messages: Vec<Message>,
+    names: HashMap<&'static str, u16>,
+    kinds: HashMap<(&'static str, &'static str, &'static str), u16>,
+}
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| parse::table(include_str!("table.txt")))
+}
+
+/// A message by its OpenAPI name, e.g. `io.k8s.api.apps.v1.Deployment`.
+pub fn lookup(name: &str) -> Option<&'static Message> {
+    let table = table();
+    table.names.get(name).map(|index| &table.messages[*index as usize])
+}
+
+/// The message of a kind (lists, reviews and options included). Meta kinds (`DeleteOptions`, `WatchEvent`, …) answer in every
+/// group and version.
+pub fn for_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Message> {
+    let table = table();
+    let kinds: &HashMap<(&str, &str, &str), u16> = &table.kinds;
+    let index = kinds.get(&(group, version, kind)).or_else(|| META_KINDS.contains(&kind).then(|| kinds.get(&("", "v1", kind))).flatten());
+    index.map(|index| &table.messages[*index as usize])
+}
+
+/// Kinds of `meta/v1` that every group and version knows.
+pub const META_KINDS: &[&str] =
+    &["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
+
+/// Every message, in the table's order.
+pub fn messages() -> &'static [Message] {
+    &table().messages
+}
