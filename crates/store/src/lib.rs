@@ -1,6 +1,13 @@
 //! The storage port: keys to encoded objects at one growing revision. Two engines: `memory` (tests, simulation) and `embedded`
 //! (a directory on disk); etcd is a third behind the same trait. `suite` is what every engine must pass.
 //! It knows nothing of kinds, requests or users.
+pub mod expiry;
+pub mod history;
+pub mod memory;
+pub mod mirror;
+pub mod stage;
+pub mod suite;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use machinery::object::Stored;
