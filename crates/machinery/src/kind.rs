@@ -2,10 +2,11 @@
 //! Handlers, discovery, storage and tables see only the erased side, so none of them knows a kind by name. A custom resource
 //! builds another implementation of `DynKind` from its schema at run time.
 use crate::errors::Errors;
-use crate::object::{AnyObject, Resource};
+use crate::object::{AnyObject, Resource, Stored};
 use crate::status::Status;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How a kind is called and where it is served.
 #[derive(Clone, Debug)]
@@ -151,6 +152,10 @@ pub trait DynKind: Send + Sync {
     fn decode(&self, value: Value) -> Result<Box<dyn AnyObject>, Status>;
     /// From the stored bytes.
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn AnyObject>, Status>;
+    /// The stored object to read, decoded at most once for everybody in the process where the kind has a Rust type.
+    fn shared(&self, stored: &Stored) -> Result<Arc<dyn AnyObject>, Status> {
+        self.decode_stored(&stored.json).map(Arc::from)
+    }
     fn default(&self, object: &mut dyn AnyObject);
     fn on_create(&self, object: &mut dyn AnyObject);
     fn on_update(&self, new: &mut dyn AnyObject, old: &dyn AnyObject);
@@ -200,6 +205,9 @@ impl<T: Resource> DynKind for Kind<T> {
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn AnyObject>, Status> {
         serde_json::from_slice::<T>(json).map(|object| Box::new(object) as _).map_err(|error| undecodable(&self.names, error))
+    }
+    fn shared(&self, stored: &Stored) -> Result<Arc<dyn AnyObject>, Status> {
+        stored.decoded::<T>().map(|object| object as _).map_err(|error| undecodable(&self.names, error))
     }
     fn default(&self, object: &mut dyn AnyObject) {
         (self.default)(typed_mut(object))
