@@ -1,6 +1,7 @@
 //! The storage port: keys to encoded objects at one growing revision. Two engines: `memory` (tests, simulation) and `embedded`
 //! (a directory on disk); etcd is a third behind the same trait. `suite` is what every engine must pass.
 //! It knows nothing of kinds, requests or users.
+pub mod embedded;
 pub mod expiry;
 pub mod history;
 pub mod memory;
