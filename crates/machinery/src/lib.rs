@@ -4,5 +4,9 @@ pub mod errors;
 pub mod kind;
 pub mod meta;
 pub mod object;
-pub mod status;
 pub mod schema;
+pub mod status;
+
+pub mod content;
+pub mod selector;
+pub mod table;

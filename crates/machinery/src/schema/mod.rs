@@ -214,3 +214,6 @@ pub const META_KINDS: &[&str] =
 pub fn messages() -> &'static [Message] {
     &table().messages
 }
+
+#[cfg(test)]
+mod tests;
