@@ -9,7 +9,7 @@ use machinery::meta::Key;
 use machinery::object::Resource;
 use parking_lot::{Mutex, RwLock};
 use std::any::{Any, TypeId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use stdx::backoff::Backoff;
@@ -32,23 +32,28 @@ impl<T> Delta<T> {
     }
 }
 
-type IndexFn<T> = fn(&T) -> Vec<String>;
+/// A lost connection is taken up again after so long at first, and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+pub type IndexFn<T> = fn(&T) -> Vec<String>;
 type Callback<T> = Box<dyn Fn(&Delta<T>) + Send + Sync>;
 
 /// The decoded objects of one kind. Readers see each change whole.
 pub struct Cache<T> {
     state: RwLock<State<T>>,
+    /// The newest resourceVersion whose change readers can see; told after the change is in.
+    version: watch::Sender<u64>,
 }
 
 struct State<T> {
     objects: HashMap<Key, Arc<T>>,
     indexes: HashMap<&'static str, (IndexFn<T>, HashMap<String, BTreeSet<Key>>)>,
-    version: u64,
 }
 
 impl<T: Resource> Cache<T> {
     pub fn new() -> Cache<T> {
-        Cache { state: RwLock::new(State { objects: HashMap::new(), indexes: HashMap::new(), version: 0 }) }
+        Cache { state: RwLock::new(State { objects: HashMap::new(), indexes: HashMap::new() }), version: watch::Sender::new(0) }
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<T>> {
@@ -76,7 +81,12 @@ impl<T: Resource> Cache<T> {
 
     /// The newest resourceVersion that the cache has seen.
     pub fn version(&self) -> u64 {
-        self.state.read().version
+        *self.version.borrow()
+    }
+
+    /// Waits until the cache has seen `version`: a writer's way to read its own writes.
+    pub async fn reached(&self, version: u64) {
+        let _ = self.version.subscribe().wait_for(|seen| *seen >= version).await;
     }
 
     /// Adds an index over what is and what will be there. A second index of the same name is the same index.
@@ -97,11 +107,22 @@ impl<T: Resource> Cache<T> {
     /// Puts an object in; gives the change unless the cache has this or a newer state already.
     pub fn apply(&self, object: Arc<T>) -> Option<Delta<T>> {
         let version = version_of(&*object);
+        let delta = self.put(object, |old| version != 0 && version <= old);
+        self.advance(version);
+        delta
+    }
+
+    pub fn remove(&self, object: Arc<T>) -> Option<Delta<T>> {
+        let delta = self.take_out(&object);
+        self.advance(version_of(&*object));
+        delta
+    }
+
+    fn put(&self, object: Arc<T>, known: impl FnOnce(u64) -> bool) -> Option<Delta<T>> {
         let mut state = self.state.write();
-        state.version = state.version.max(version);
         let key = Key::of(object.metadata());
         let old = state.objects.get(&key).cloned();
-        if old.as_ref().is_some_and(|old| version != 0 && version <= version_of(&**old)) {
+        if old.as_ref().is_some_and(|old| known(version_of(&**old))) {
             return None;
         }
         if let Some(old) = &old {
@@ -115,27 +136,36 @@ impl<T: Resource> Cache<T> {
         })
     }
 
-    pub fn remove(&self, object: Arc<T>) -> Option<Delta<T>> {
+    fn take_out(&self, object: &Arc<T>) -> Option<Delta<T>> {
         let mut state = self.state.write();
-        state.version = state.version.max(version_of(&*object));
         let key = Key::of(object.metadata());
         let old = state.objects.remove(&key)?;
         state.unindex(&key, &old);
-        Some(Delta::Deleted(object))
+        Some(Delta::Deleted(object.clone()))
     }
 
     fn saw(&self, version: &str) {
-        let mut state = self.state.write();
-        state.version = state.version.max(version.parse().unwrap_or(0));
+        self.advance(version.parse().unwrap_or(0));
     }
 
-    /// Makes the cache show exactly `objects`.
+    fn advance(&self, version: u64) {
+        self.version.send_if_modified(|seen| {
+            let newer = version > *seen;
+            *seen = version.max(*seen);
+            newer
+        });
+    }
+
+    /// Makes the cache show exactly `objects`, even where it has newer ones: the server may have been restored from a backup.
     fn replace(&self, objects: Vec<Arc<T>>) -> Vec<Delta<T>> {
-        let there: BTreeSet<Key> = objects.iter().map(|object| Key::of(object.metadata())).collect();
+        let there: HashSet<Key> = objects.iter().map(|object| Key::of(object.metadata())).collect();
         let gone: Vec<Arc<T>> =
             self.state.read().objects.iter().filter(|(key, _)| !there.contains(key)).map(|(_, gone)| gone.clone()).collect();
-        let mut deltas: Vec<Delta<T>> = gone.into_iter().filter_map(|object| self.remove(object)).collect();
-        deltas.extend(objects.into_iter().filter_map(|object| self.apply(object)));
+        let mut deltas: Vec<Delta<T>> = gone.into_iter().filter_map(|object| self.take_out(&object)).collect();
+        deltas.extend(objects.into_iter().filter_map(|object| {
+            let version = version_of(&*object);
+            self.put(object, |old| version != 0 && version == old)
+        }));
         deltas
     }
 }
@@ -173,32 +203,33 @@ fn version_of<T: Resource>(object: &T) -> u64 {
     object.metadata().resource_version.as_ref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
-/// A cache with the task that keeps it.
+/// A cache with the task that keeps it. The task ends with the last holder of the informer.
 pub struct Informer<T> {
     pub cache: Arc<Cache<T>>,
+    hub: Arc<Hub<T>>,
+    task: tokio::task::AbortHandle,
+}
+
+/// What the task and the holders share.
+struct Hub<T> {
+    cache: Arc<Cache<T>>,
     callbacks: Mutex<Vec<Callback<T>>>,
     synced: watch::Sender<bool>,
-    task: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
 impl<T: Resource> Informer<T> {
     /// Starts listing and watching. The informer lives as long as somebody holds it.
     pub fn start(client: Client, options: ListOptions) -> Arc<Informer<T>> {
-        let informer = Arc::new(Informer {
-            cache: Arc::new(Cache::new()),
-            callbacks: Mutex::new(Vec::new()),
-            synced: watch::Sender::new(false),
-            task: Mutex::new(None),
-        });
-        let task = tokio::spawn(run(Arc::downgrade(&informer), client, options));
-        *informer.task.lock() = Some(task.abort_handle());
-        informer
+        let cache = Arc::new(Cache::new());
+        let hub = Arc::new(Hub { cache: cache.clone(), callbacks: Mutex::new(Vec::new()), synced: watch::Sender::new(false) });
+        let task = tokio::spawn(run(hub.clone(), client, options)).abort_handle();
+        Arc::new(Informer { cache, hub, task })
     }
 
     /// Calls `callback` for everything there now (as added) and for every change from now on, in order, on the informer's task.
-    /// It must not block.
+    /// It must neither block nor subscribe.
     pub fn subscribe(&self, callback: impl Fn(&Delta<T>) + Send + Sync + 'static) {
-        let mut callbacks = self.callbacks.lock();
+        let mut callbacks = self.hub.callbacks.lock();
         for object in self.cache.all() {
             callback(&Delta::Added(object));
         }
@@ -207,13 +238,21 @@ impl<T: Resource> Informer<T> {
 
     /// Waits until the first list is in the cache.
     pub async fn synced(&self) {
-        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+        let _ = self.hub.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
     pub fn is_synced(&self) -> bool {
-        *self.synced.borrow()
+        *self.hub.synced.borrow()
     }
+}
 
+impl<T> Drop for Informer<T> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<T: Resource> Hub<T> {
     /// Applies `change` to the cache and tells what came of it, so that a late subscriber misses nothing and sees nothing twice.
     fn deliver(&self, change: impl FnOnce(&Cache<T>) -> Vec<Delta<T>>) {
         let callbacks = self.callbacks.lock();
@@ -223,68 +262,64 @@ impl<T: Resource> Informer<T> {
     }
 }
 
-impl<T> Drop for Informer<T> {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.lock().take() {
-            task.abort();
-        }
-    }
-}
-
-/// list → watch → (ended) watch again from the same place → (expired) list.
-async fn run<T: Resource>(informer: std::sync::Weak<Informer<T>>, client: Client, options: ListOptions) {
-    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
+/// list → watch → (ended) watch again from the same place → (expired) list. Whatever ends a watch that told nothing counts as
+/// a failed attempt, so that a server which closes at once is not asked in a tight loop.
+async fn run<T: Resource>(hub: Arc<Hub<T>>, client: Client, options: ListOptions) {
+    let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
     let mut place: Option<String> = None;
-    while let Some(informer) = informer.upgrade() {
-        match follow(&informer, &client, &options, &mut place, &mut backoff).await {
-            Ok(()) => {}
-            Err(error) if error.is_expired() => place = None,
-            Err(error) => {
-                tracing::debug!(kind = T::KIND, %error, "watch interrupted");
-                tokio::time::sleep(backoff.next_delay()).await;
+    loop {
+        let before = hub.cache.version();
+        let ended = follow(&hub, &client, &options, &mut place).await;
+        if hub.cache.version() > before {
+            backoff.reset();
+        }
+        if let Err(error) = &ended {
+            tracing::debug!(kind = T::KIND, %error, "watch interrupted");
+            if error.is_expired() {
+                place = None;
             }
         }
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 
-async fn follow<T: Resource>(
-    informer: &Informer<T>,
-    client: &Client,
-    options: &ListOptions,
-    place: &mut Option<String>,
-    backoff: &mut Backoff,
-) -> Result<(), Error> {
+async fn follow<T: Resource>(hub: &Hub<T>, client: &Client, options: &ListOptions, place: &mut Option<String>) -> Result<(), Error> {
     let from = match place {
         Some(version) => version.clone(),
         None => {
             let (objects, version) = client.list::<T>(options).await?;
-            informer.deliver(|cache| cache.replace(objects));
-            informer.cache.saw(&version);
-            informer.synced.send_replace(true);
+            hub.deliver(|cache| cache.replace(objects));
+            hub.cache.saw(&version);
+            hub.synced.send_replace(true);
             place.insert(version).clone()
         }
     };
     let mut changes = client.watch::<T>(options, &from).await?;
     while let Some(batch) = changes.next().await {
-        backoff.reset();
-        for change in batch? {
+        hub.take(batch?, place);
+    }
+    Ok(())
+}
+
+impl<T: Resource> Hub<T> {
+    fn take(&self, batch: Vec<Change<T>>, place: &mut Option<String>) {
+        for change in batch {
             match change {
                 Change::Bookmark(version) => {
-                    informer.cache.saw(&version);
+                    self.cache.saw(&version);
                     *place = Some(version);
                 }
                 Change::Applied(object) => {
                     *place = object.metadata().resource_version.clone().or(place.take());
-                    informer.deliver(|cache| cache.apply(object).into_iter().collect());
+                    self.deliver(|cache| cache.apply(object).into_iter().collect());
                 }
                 Change::Deleted(object) => {
                     *place = object.metadata().resource_version.clone().or(place.take());
-                    informer.deliver(|cache| cache.remove(object).into_iter().collect());
+                    self.deliver(|cache| cache.remove(object).into_iter().collect());
                 }
             }
         }
     }
-    Ok(())
 }
 
 /// The informers of one process, one per kind, made when first asked for.
@@ -305,3 +340,6 @@ impl Informers {
         any.clone().downcast().expect("an entry has the type of its key")
     }
 }
+
+#[cfg(test)]
+mod tests;

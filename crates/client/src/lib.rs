@@ -2,6 +2,7 @@
 //! Components reach state only through this crate, each with its own identity.
 pub mod body;
 pub mod error;
+pub mod events;
 pub mod identity;
 pub mod informer;
 pub mod service;
@@ -10,6 +11,7 @@ pub mod watcher;
 
 pub use body::Body;
 pub use error::Error;
+pub use events::Recorder;
 pub use identity::Identity;
 pub use informer::{Cache, Delta, Informer, Informers};
 pub use service::Service;
