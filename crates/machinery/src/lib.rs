@@ -10,3 +10,4 @@ pub mod status;
 pub mod content;
 pub mod selector;
 pub mod table;
+pub mod patch;
