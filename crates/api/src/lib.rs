@@ -1,1 +1,21 @@
 //! The kinds: a folder per group, a file or folder per kind, one registry line each.
+//! What never happens here: I/O, clocks, randomness, tokio; no kind knows who serves it.
+pub mod apps;
+pub mod autoscaling;
+pub mod batch;
+pub mod certificates;
+pub mod convert;
+pub mod coordination;
+pub mod core;
+pub mod discovery;
+pub mod events;
+mod generic;
+pub mod meta;
+pub mod networking;
+pub mod policy;
+pub mod rbac;
+pub mod registry;
+pub mod scheduling;
+pub mod storage;
+
+pub use registry::{Entry, Registry, registry};

@@ -1,0 +1,1 @@
+//! ObjectMeta: what holds for the metadata of every object.
