@@ -1,4 +1,6 @@
 //! The core group, v1.
+pub mod pod;
+
 use machinery::kind::DynKind;
 
 pub static KINDS: &[&dyn DynKind] = &[];
