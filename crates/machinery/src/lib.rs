@@ -1,5 +1,6 @@
 //! What all API objects share: the `Kind` descriptor, `Status`, field errors, decoding and encoding, patches, apply, selectors.
 //! What never happens here: I/O, clocks, randomness, tokio; nothing knows a kind by name.
+pub mod apply;
 pub mod errors;
 pub mod kind;
 pub mod meta;
