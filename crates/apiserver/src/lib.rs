@@ -1,4 +1,18 @@
 //! Floor 4: the API server. Every request goes the same way, a small file per step: route, authenticate, fairness, authorize,
 //! decode, default, admit (mutate), validate, admit (validate), store, encode.
 //! No handler here knows a kind by name; nothing but this crate touches the store.
+pub mod discovery;
+pub mod encode;
+pub mod kinds;
+pub mod list;
+pub mod metrics;
+pub mod paths;
 pub mod request;
+pub mod route;
+pub mod server;
+pub mod subresource;
+pub mod verbs;
+pub mod watch;
+
+pub use kinds::Kinds;
+pub use server::{ApiServer, Config};

@@ -1,0 +1,306 @@
+//! `delete`: at once, gracefully, or once the finalizers are done. The rules in one place: `plan` decides from the stored object and
+//! the options, the rest carries it out.
+use super::create::Made;
+use super::metadata::{FOREGROUND, ORPHAN};
+use super::write::{self, Written};
+use super::{decode, storage};
+use crate::encode;
+use crate::encode::media::Media;
+use crate::request::call::{Answer, Call};
+use crate::request::options::{Deletion, Preconditions};
+use crate::request::query::{dry_run, propagation};
+use crate::request::{Operation, Options, Propagation};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use machinery::errors::Errors;
+use machinery::kind::DynKind;
+use machinery::object::AnyObject;
+use machinery::status::Status;
+use serde_json::{Value, json};
+use store::Expect;
+
+const MAX_ATTEMPTS: usize = 16;
+
+pub async fn delete(call: &Call) -> Answer {
+    let options = options(call).await?;
+    let gone = deleted(call, &options).await?;
+    let code = match options.deletion.orphan_dependents {
+        Some(false) if !gone.finished => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
+    if gone.finished && !returns_object(&*call.served.kind) {
+        return encode::object::value(call, code, &success(call, gone.made.meta()));
+    }
+    gone.made.answer(call, code)
+}
+
+/// Kinds whose deletion answers with the object; the others answer with a `Status`. A fact of the original's storage, by resource.
+fn returns_object(kind: &dyn DynKind) -> bool {
+    const CORE: &[&str] = &[
+        "namespaces",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+    ];
+    let names = kind.names();
+    match names.group {
+        "" => CORE.contains(&names.plural),
+        "resource.k8s.io" => names.plural != "devicetaintrules",
+        "storage.k8s.io" => names.plural != "csistoragecapacities",
+        _ => false,
+    }
+}
+
+fn success(call: &Call, meta: ObjectMeta) -> Value {
+    let mut details = json!({"name": meta.name, "kind": call.resource(), "uid": meta.uid});
+    if !call.group().is_empty() {
+        details["group"] = call.group().into();
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+/// From the body if there is one, otherwise from the query.
+pub async fn options(call: &Call) -> Result<Options, Status> {
+    let bytes = call.read_body().await?;
+    let mut errors = Errors::default();
+    let value = match bytes.is_empty() {
+        true => from_query(call)?,
+        false => {
+            let schema = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+            let (value, _) = decode::read(Media::of_body(&call.headers)?, &bytes, schema, "DeleteOptions")?;
+            if !matches!(value["kind"].as_str(), None | Some("" | "DeleteOptions")) {
+                return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+            }
+            value
+        }
+    };
+    let texts: Vec<&str> = value["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let dry_run = dry_run(texts.into_iter(), &mut errors);
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(String::from);
+    let policy = text(&value["propagationPolicy"]);
+    let orphan_dependents = value["orphanDependents"].as_bool();
+    if let (Some(_), Some(policy)) = (orphan_dependents, &policy) {
+        errors.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set");
+    }
+    let propagation = policy.and_then(|text| propagation(&text, &mut errors));
+    let conditions = &value["preconditions"];
+    let preconditions = Preconditions { uid: text(&conditions["uid"]), resource_version: text(&conditions["resourceVersion"]) };
+    errors.into_result("meta.k8s.io", "DeleteOptions", "")?;
+    let grace_period_seconds = value["gracePeriodSeconds"].as_i64().map(|seconds| if seconds < 0 { 1 } else { seconds });
+    let deletion = Deletion { grace_period_seconds, propagation, orphan_dependents, preconditions };
+    Ok(Options { dry_run, deletion, ..Options::default() })
+}
+
+fn from_query(call: &Call) -> Result<Value, Status> {
+    let query = &call.query;
+    let mut value = json!({"dryRun": query.all("dryRun").collect::<Vec<_>>()});
+    if let Some(seconds) = query.number("gracePeriodSeconds")? {
+        value["gracePeriodSeconds"] = seconds.into();
+    }
+    if let Some(orphan) = query.flag("orphanDependents") {
+        value["orphanDependents"] = orphan.into();
+    }
+    if let Some(policy) = query.get("propagationPolicy") {
+        value["propagationPolicy"] = policy.into();
+    }
+    Ok(value)
+}
+
+/// What a deletion came to: the object is gone, or it waits.
+pub struct Gone {
+    pub made: Made,
+    pub finished: bool,
+}
+
+pub async fn deleted(call: &Call, options: &Options) -> Result<Gone, Status> {
+    let key = call.key();
+    for _ in 0..MAX_ATTEMPTS {
+        let current = call.state.store().get(&key).await.map_err(storage::failure)?.ok_or_else(|| call.not_found())?;
+        let old = call.served.object(&current)?;
+        check_preconditions(call, &options.deletion.preconditions, old.meta())?;
+        call.state.config.admission.validate(&call.admission(Operation::Delete, Some(&*old), options), None).await?;
+        let now = call.state.config.clock.now();
+        let mut object = old.boxed_clone();
+        match plan(&*call.served.kind, &mut *object, &options.deletion, now) {
+            Plan::Pending => return Ok(Gone { made: Made::Stored(current), finished: false }),
+            Plan::Now if options.dry_run => return Ok(Gone { made: Made::DryRun(object), finished: true }),
+            Plan::Now => match write::remove(&key, call, Expect::Revision(current.revision)).await? {
+                Written::Done(last) => return Ok(Gone { made: Made::Stored(last), finished: true }),
+                Written::Lost => continue,
+            },
+            Plan::Mark if options.dry_run => return Ok(Gone { made: Made::DryRun(object), finished: false }),
+            Plan::Mark => {
+                let template = write::template(call, &mut *object)?;
+                if template.bytes == current.template() {
+                    return Ok(Gone { made: Made::Stored(current), finished: false });
+                }
+                if let Written::Done(stored) = write::put(&key, call, template, Expect::Revision(current.revision)).await? {
+                    return Ok(Gone { made: Made::Stored(stored), finished: false });
+                }
+            }
+        }
+    }
+    Err(call.conflict("the object has been modified; please apply your changes to the latest version and try again"))
+}
+
+fn check_preconditions(call: &Call, wanted: &Preconditions, meta: &ObjectMeta) -> Result<(), Status> {
+    let uid = meta.uid.as_deref().unwrap_or_default();
+    if let Some(wanted) = wanted.uid.as_deref().filter(|wanted| *wanted != uid) {
+        let why = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        );
+        return Err(call.conflict(&why));
+    }
+    let version = meta.resource_version.as_deref().unwrap_or_default();
+    if let Some(wanted) = wanted.resource_version.as_deref().filter(|wanted| *wanted != version) {
+        let why = format!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
+        );
+        return Err(call.conflict(&why));
+    }
+    Ok(())
+}
+
+/// What to do with an object that shall go.
+#[derive(Debug, PartialEq, Eq)]
+enum Plan {
+    /// It is already on its way, and this request changes nothing.
+    Pending,
+    /// It is written again, marked as being deleted.
+    Mark,
+    Now,
+}
+
+fn plan(kind: &dyn DynKind, object: &mut dyn AnyObject, wanted: &Deletion, at: Timestamp) -> Plan {
+    let graceful = match grace(kind, object, wanted.grace_period_seconds, at) {
+        Grace::Pending => return Plan::Pending,
+        Grace::No => false,
+        Grace::Marked => true,
+    };
+    if kind.names().storage != "events" {
+        choose_finalizers(kind, object.meta_mut(), wanted);
+    }
+    let meta = object.meta_mut();
+    let waits = !meta.finalizers.as_deref().unwrap_or_default().is_empty() || has_own_finalizers(object);
+    if graceful {
+        let zero = object.meta().deletion_grace_period_seconds == Some(0);
+        return if zero && !waits { Plan::Now } else { Plan::Mark };
+    }
+    if !waits {
+        return Plan::Now;
+    }
+    mark(object.meta_mut(), at);
+    Plan::Mark
+}
+
+/// Namespaces wait for the finalizers in their spec as well, and say so in their phase.
+fn has_own_finalizers(object: &mut dyn AnyObject) -> bool {
+    let Some(namespace) = object.downcast_mut::<k8s_openapi::api::core::v1::Namespace>() else { return false };
+    let waits = namespace.spec.as_ref().is_some_and(|spec| !spec.finalizers.as_deref().unwrap_or_default().is_empty());
+    if waits {
+        namespace.status.get_or_insert_default().phase = Some("Terminating".into());
+    }
+    waits
+}
+
+enum Grace {
+    /// This kind goes at once.
+    No,
+    /// The marks are set.
+    Marked,
+    /// The marks that are there stay.
+    Pending,
+}
+
+fn grace(kind: &dyn DynKind, object: &mut dyn AnyObject, asked: Option<i64>, at: Timestamp) -> Grace {
+    let supports = kind.grace(object, asked);
+    let meta = object.meta_mut();
+    if let Some(deletion) = meta.deletion_timestamp.clone() {
+        if supports.is_none() {
+            return Grace::No;
+        }
+        let there = meta.deletion_grace_period_seconds.unwrap_or(0);
+        if there == 0 {
+            return Grace::No;
+        }
+        let Some(asked) = asked else { return Grace::Pending };
+        if asked >= there {
+            return Grace::Pending;
+        }
+        let sooner = deletion.0 - SignedDuration::from_secs(there) + SignedDuration::from_secs(asked);
+        let (due, seconds) = match sooner < at {
+            true => (at, if asked == 0 { 0 } else { 1 }),
+            false => (sooner, asked),
+        };
+        meta.deletion_timestamp = Some(Time(due));
+        meta.deletion_grace_period_seconds = Some(seconds);
+        return Grace::Marked;
+    }
+    let Some(seconds) = supports else { return Grace::No };
+    meta.deletion_timestamp = Some(whole(at + SignedDuration::from_secs(seconds)));
+    meta.deletion_grace_period_seconds = Some(seconds);
+    meta.generation = meta.generation.map(|generation| generation + i64::from(generation > 0));
+    Grace::Marked
+}
+
+fn whole(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// Marks an object that only waits for finalizers.
+fn mark(meta: &mut ObjectMeta, at: Timestamp) {
+    if meta.deletion_timestamp.is_none() {
+        meta.generation = meta.generation.map(|generation| generation + i64::from(generation > 0));
+    }
+    if meta.deletion_timestamp.as_ref().is_none_or(|deletion| deletion.0 > at) {
+        meta.deletion_timestamp = Some(whole(at));
+    }
+    meta.deletion_grace_period_seconds = Some(0);
+}
+
+/// The garbage collector's two finalizers, as the options, the object or the kind's custom want them.
+fn choose_finalizers(kind: &dyn DynKind, meta: &mut ObjectMeta, wanted: &Deletion) {
+    let has = |name: &str| meta.finalizers.iter().flatten().any(|own| own == name);
+    let (orphan, foreground) = match (wanted.orphan_dependents, wanted.propagation) {
+        (Some(orphan), _) => (orphan, false),
+        (None, Some(policy)) => (policy == Propagation::Orphan, policy == Propagation::Foreground),
+        (None, None) => match meta.finalizers.iter().flatten().find(|own| matches!(own.as_str(), ORPHAN | FOREGROUND)) {
+            Some(first) => (first == ORPHAN, first == FOREGROUND),
+            None => (orphans_by_custom(kind), false),
+        },
+    };
+    if (has(ORPHAN), has(FOREGROUND)) == (orphan, foreground) {
+        return;
+    }
+    let mut finalizers = meta.finalizers.take().unwrap_or_default();
+    finalizers.retain(|own| own != ORPHAN && own != FOREGROUND);
+    finalizers.extend(orphan.then(|| ORPHAN.to_string()));
+    finalizers.extend(foreground.then(|| FOREGROUND.to_string()));
+    meta.finalizers = Some(finalizers).filter(|finalizers| !finalizers.is_empty());
+}
+
+/// Kinds whose dependents stay unless the client says otherwise: a rule from before there was a garbage collector.
+fn orphans_by_custom(kind: &dyn DynKind) -> bool {
+    let names = kind.names();
+    matches!((names.group, names.plural), ("batch", "jobs") | ("", "replicationcontrollers"))
+}
+
+impl Made {
+    fn meta(&self) -> ObjectMeta {
+        match self {
+            Made::DryRun(object) => object.meta().clone(),
+            Made::Stored(stored) => {
+                #[derive(serde::Deserialize)]
+                struct Meta {
+                    metadata: ObjectMeta,
+                }
+                serde_json::from_slice::<Meta>(&stored.json).map(|meta| meta.metadata).unwrap_or_default()
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply, each on the newest state.
+use super::{decode, managed, update};
+use crate::request::call::{Answer, Call};
+use crate::request::options::FieldValidation;
+use crate::request::query::write_options;
+use crate::request::{Options, Warnings};
+use http::header;
+use machinery::object::AnyObject;
+use machinery::patch::{self, PatchKind};
+use machinery::schema;
+use machinery::status::{Reason, Status};
+use serde_json::Value;
+
+pub async fn patch(call: &Call) -> Answer {
+    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let schema = schema::lookup(call.served.kind.names().schema);
+    let kind = PatchKind::parse(content_type, schema.is_some())?;
+    let bytes = call.read_body().await?;
+    let options_kind = if kind == PatchKind::Apply { "ApplyOptions" } else { "PatchOptions" };
+    let options = write_options(&call.query, options_kind, call.user_agent())?;
+    let (body, strict) = read(kind, &bytes)?;
+    let patching = Patching { call, options: &options, kind, body, strict };
+    let make = |old: Option<&dyn AnyObject>| patching.make(old);
+    let (made, code) = update::write(call, &options, &make, kind == PatchKind::Apply).await?;
+    made.answer(call, code)
+}
+
+/// The patch as a value, with what strict reading has against it.
+fn read(kind: PatchKind, bytes: &[u8]) -> Result<(Value, Vec<String>), Status> {
+    let decoded = if kind == PatchKind::Apply { decode::any_yaml(bytes) } else { decode::any_json(bytes) };
+    let (body, mut strict) = decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    if kind == PatchKind::Json {
+        strict.extend(patch::unknown_fields(&body));
+    }
+    Ok((body, strict))
+}
+
+struct Patching<'a> {
+    call: &'a Call,
+    options: &'a Options,
+    kind: PatchKind,
+    body: Value,
+    strict: Vec<String>,
+}
+
+impl Patching<'_> {
+    fn make(&self, old: Option<&dyn AnyObject>) -> Result<Box<dyn AnyObject>, Status> {
+        let Some(old) = old else {
+            return if self.kind == PatchKind::Apply { self.apply(None) } else { Err(self.call.not_found()) };
+        };
+        let mut new = match self.kind {
+            PatchKind::Apply => self.apply(Some(old))?,
+            _ => self.patched(old)?,
+        };
+        if self.kind != PatchKind::Apply {
+            managed::track(self.call, self.options, Some(old), &mut new)?;
+        }
+        update::check_name(new.meta().name.as_deref().unwrap_or_default(), &self.call.attributes.name)?;
+        Ok(new)
+    }
+
+    fn patched(&self, old: &dyn AnyObject) -> Result<Box<dyn AnyObject>, Status> {
+        let names = self.call.served.kind.names();
+        let mut value = old.to_value();
+        patch::patch(self.kind, &mut value, self.body.clone(), schema::lookup(names.schema))?;
+        let (value, mut strict) = decode::prune(value, names.schema).map_err(|error| self.invalid(&error))?;
+        strict.splice(0..0, self.strict.iter().cloned());
+        self.report(strict)?;
+        let value = decode::expect_kind(value, names.group, names.version, names.kind)?;
+        decode::typed(&self.call.served, value).map_err(|status| self.invalid(&status.message))
+    }
+
+    fn apply(&self, old: Option<&dyn AnyObject>) -> Result<Box<dyn AnyObject>, Status> {
+        let names = self.call.served.kind.names();
+        let body = decode::expect_kind(self.body.clone(), names.group, names.version, names.kind)?;
+        if !self.strict.is_empty() {
+            self.report(self.strict.clone())?;
+        }
+        managed::apply(self.call, self.options, old, body)
+    }
+
+    fn report(&self, strict: Vec<String>) -> Result<(), Status> {
+        let Call { warnings, .. } = self.call;
+        report(warnings, self.options.field_validation, strict)
+    }
+
+    /// The patched object is no object of this kind.
+    fn invalid(&self, error: &str) -> Status {
+        Status::new(Reason::Invalid, format!(" \"\" is invalid: patch: Invalid value: {error}"))
+    }
+}
+
+fn report(warnings: &Warnings, validation: FieldValidation, strict: Vec<String>) -> Result<(), Status> {
+    match validation {
+        FieldValidation::Strict if !strict.is_empty() => {
+            let all = strict.join(", ");
+            Err(Status::new(Reason::Invalid, format!(" \"\" is invalid: patch: Invalid value: strict decoding error: {all}")))
+        }
+        FieldValidation::Warn => {
+            strict.into_iter().for_each(|text| warnings.add(text));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
