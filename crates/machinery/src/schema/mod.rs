@@ -37,6 +37,14 @@ pub struct Gvk {
     pub kind: &'static str,
 }
 
+/// A field as JSON sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub field: &'static Field,
+    pub position: usize,
+    pub embedded: Option<&'static str>,
+}
+
 /// Which message, which field of it.
 #[derive(Clone, Copy, Debug)]
 struct FieldAt {
@@ -150,6 +158,30 @@ impl Type {
 }
 
 impl Field {
+    /// Does the original leave this value out of what it writes?
+    pub fn omits(&self, value: &Value) -> bool {
+        self.omit_empty
+            && !self.pointer
+            && match value {
+                Value::Bool(flag) => !flag,
+                Value::Number(number) => number.as_f64() == Some(0.0),
+                Value::String(text) => text.is_empty(),
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty() && matches!(self.ty, Type::Map(_) | Type::Message(_)),
+                Value::Null => true,
+            }
+    }
+
+    /// How apply and strategic merge's successors treat this list: the list type, or what the patch strategy says where there is none.
+    pub fn list_semantics(&self) -> (ListType, Vec<&'static str>) {
+        match (self.list_type, self.patch_merge, self.patch_merge_key) {
+            (Some(list_type), ..) => (list_type, self.list_map_keys.clone()),
+            (None, true, Some(key)) => (ListType::Map, vec![key]),
+            (None, true, None) => (ListType::Set, Vec::new()),
+            (None, false, _) => (ListType::Atomic, Vec::new()),
+        }
+    }
+
     pub fn default_value(&self) -> Option<Value> {
         self.default.and_then(|text| serde_json::from_str(text).ok())
     }
@@ -158,9 +190,21 @@ impl Field {
 impl Message {
     /// The field of that JSON name, those of embedded structs included.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
-        let at = self.json.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-        let FieldAt { message, field } = self.json[at].1;
-        Some(&table().messages[message as usize].fields[field as usize])
+        self.find(name).map(|found| found.field)
+    }
+
+    /// The same with its position among all JSON fields (below 128) and the embedded struct it lies in.
+    pub fn find(&self, name: &str) -> Option<Found> {
+        let position = self.json.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+        let FieldAt { message, field } = self.json[position].1;
+        let owner = &table().messages[message as usize];
+        let embedded = (owner.name != self.name).then(|| owner.short_name());
+        Some(Found { field: &owner.fields[field as usize], position, embedded })
+    }
+
+    /// `PodSpec`.
+    pub fn short_name(&self) -> &'static str {
+        self.go_name.rsplit('.').next().unwrap_or(self.go_name)
     }
 
     /// All JSON fields, embedded ones included, by name.
@@ -170,7 +214,7 @@ impl Message {
     }
 
     /// Fields with a protobuf number, by number; embedded structs are one field here.
-    pub fn protobuf_fields(&self) -> impl Iterator<Item = &Field> {
+    pub fn protobuf_fields(&self) -> impl DoubleEndedIterator<Item = &Field> {
         self.by_number.iter().map(|index| &self.fields[*index as usize])
     }
 
@@ -209,6 +253,19 @@ pub fn for_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Messag
 /// Kinds of `meta/v1` that every group and version knows.
 pub const META_KINDS: &[&str] =
     &["CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"];
+
+/// `JSONSchemaProps`, which custom types of the schema of schemas refer to.
+pub(crate) fn props_type() -> &'static Type {
+    static PROPS: OnceLock<Type> = OnceLock::new();
+    PROPS.get_or_init(|| {
+        let name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+        Type::Message(MessageRef(*table().names.get(name).expect("the table knows schemas")))
+    })
+}
+
+pub(crate) fn props() -> &'static Message {
+    props_type().message().expect("a message")
+}
 
 /// Every message, in the table's order.
 pub fn messages() -> &'static [Message] {

@@ -1,7 +1,7 @@
 //! Joins the sources into the lines of the table.
-use super::Error;
 use super::go::{Declared, Field, Package, Shape, openapi_package};
 use super::openapi::Facts;
+use super::{Error, Protobuf};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -47,11 +47,10 @@ struct Tables<'a> {
     done: BTreeMap<String, String>,
     waiting: Vec<(&'a Package, &'a Declared)>,
     seen: HashSet<String>,
-    protobuf: HashSet<&'a str>,
+    protobuf: &'a Protobuf,
 }
 
-pub fn table(packages: &[Package], facts: &Facts, protobuf: &[String]) -> Result<String, Error> {
-    let protobuf = protobuf.iter().map(String::as_str).collect();
+pub fn table(packages: &[Package], facts: &Facts, protobuf: &Protobuf) -> Result<String, Error> {
     let mut tables = Tables { packages, facts, done: BTreeMap::new(), waiting: Vec::new(), seen: HashSet::new(), protobuf };
     for package in packages {
         for declared in package.types.iter().filter(|declared| is_root(package, declared)) {
@@ -98,7 +97,7 @@ impl<'a> Tables<'a> {
         let schema = self.facts.message(&name);
         let marked = declared.markers.iter().any(|marker| marker == "structType=atomic");
         let atomic = schema.map_or(marked, |schema| schema["x-kubernetes-map-type"] == "atomic");
-        let flags = format!("{}{}", if atomic { "a" } else { "" }, if self.protobuf.contains(name.as_str()) { "p" } else { "" });
+        let flags = format!("{}{}", if atomic { "a" } else { "" }, if self.protobuf.contains_key(&name) { "p" } else { "" });
         let mut out = format!("M\t{name}\t{}.{}\t{flags}\n", package.version(), declared.name);
         for (group, version) in kinds(package, declared) {
             out.push_str(&format!("K\t{group}\t{version}\t{}\n", declared.name));
@@ -125,7 +124,8 @@ impl<'a> Tables<'a> {
         let omit = if is_struct && !pointer { has("omitzero") } else { has("omitempty") || has("omitzero") };
         add(pointer, "ptr");
         add(omit, "omit");
-        add(resolved.text.starts_with("[]") && field.protobuf.get(2).is_some_and(|label| label == "opt"), "wrap");
+        let repeated = self.protobuf.get(message).is_none_or(|repeated| repeated.contains(number));
+        add(resolved.text.starts_with("[]") && number != "0" && !repeated, "wrap");
         if json.is_empty() {
             return Ok(columns.join("\t") + "\n");
         }

@@ -6,6 +6,7 @@ mod go;
 mod openapi;
 mod resources;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub type Error = Box<dyn std::error::Error>;
@@ -62,14 +63,24 @@ fn sorted_dirs(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The OpenAPI names of all messages that have a protobuf form.
-fn proto_messages(dir: &Path, packages: &[go::Package]) -> Result<Vec<String>, Error> {
-    let mut names = Vec::new();
+/// Messages that have a protobuf form, by OpenAPI name, with the numbers of their repeated fields.
+pub(crate) type Protobuf = HashMap<String, HashSet<String>>;
+
+fn proto_messages(dir: &Path, packages: &[go::Package]) -> Result<Protobuf, Error> {
+    let mut messages = Protobuf::new();
     for package in packages {
         let Ok(text) = std::fs::read_to_string(dir.join(&package.path).join("generated.proto")) else { continue };
-        for name in text.lines().filter_map(|line| line.strip_prefix("message ")) {
-            names.push(format!("{}.{}", package.openapi_name(), name.trim_end_matches(" {")));
+        let mut current = String::new();
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix("message ") {
+                current = format!("{}.{}", package.openapi_name(), name.trim_end_matches(" {"));
+                messages.entry(current.clone()).or_default();
+            }
+            let number = line.trim().strip_prefix("repeated ").or_else(|| line.trim().strip_prefix("map<"));
+            if let Some((_, number)) = number.and_then(|line| line.rsplit_once(" = ")) {
+                messages.entry(current.clone()).or_default().insert(number.trim_end_matches(';').into());
+            }
         }
     }
-    Ok(names)
+    Ok(messages)
 }
