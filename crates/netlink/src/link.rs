@@ -70,7 +70,12 @@ impl Links {
     }
 
     pub fn find(&mut self, name: &str) -> Result<Option<Link>, Error> {
-        Ok(self.all()?.into_iter().find(|link| link.name == name))
+        let message = Message::new(RTM_GETLINK, 0, &ifinfo(0, 0, 0, 0)).text(IFLA_IFNAME, name);
+        match self.0.ask("finding a link", message) {
+            Ok(payload) => Ok(link(&payload)),
+            Err(error) if error.is(Errno::NODEV) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A bridge that is up; fine if it is there already.

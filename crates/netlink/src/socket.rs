@@ -94,6 +94,20 @@ impl Socket {
         }
     }
 
+    /// The one answer to a request, as its payload.
+    pub fn ask(&mut self, what: &'static str, message: Message) -> Result<Vec<u8>, Error> {
+        self.send(vec![message])?;
+        let (sequence, mut answer) = (self.sequence, Ok(Vec::new()));
+        self.receive(|message| {
+            let own = message.sequence == sequence;
+            if own {
+                answer = if message.kind == ERROR { Err(code(message.payload)) } else { Ok(message.payload.to_vec()) };
+            }
+            own
+        })?;
+        answer.or_else(|code| refused(what, code).map(|()| Vec::new()))
+    }
+
     /// All answers to a dump request, each as its payload.
     pub fn dump(&mut self, what: &'static str, message: Message) -> Result<Vec<Vec<u8>>, Error> {
         self.send(vec![message])?;

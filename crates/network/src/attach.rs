@@ -34,6 +34,10 @@ pub fn connect(pod: &Pod, address: Ipv4Addr, gateway: Ipv4Addr, bridge: u32, mtu
     let mut links = Links::open()?;
     links.delete(&name)?; // left over from an attempt that was cut short
     links.veth(&name, bridge, mtu, INSIDE, namespace.as_fd())?;
+    // Where br_netfilter is on, the bridge itself sends a translated packet back to the port it came from.
+    if let Some(port) = links.find(&name)? {
+        links.hairpin(port.index)?;
+    }
     in_namespace(&pod.namespace, || configure(address, gateway))?
 }
 

@@ -1,6 +1,6 @@
 //! The pod network of one node: a bridge, a link pair per pod, addresses out of the node's podCIDR, host ports.
 //! A pod has its address as a single one (/32) and reaches everything, its neighbours too, through the bridge's address: so
-//! every packet is routed and seen by the service proxy's rules, and neither br_netfilter nor hairpin ports are needed.
+//! every packet is routed and seen by the service proxy's rules, whether br_netfilter is there or not.
 //! It works in the network namespace of the thread that opens it, touches only what it made, and knows no API objects.
 mod addresses;
 mod attach;

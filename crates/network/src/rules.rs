@@ -11,8 +11,6 @@ use std::net::Ipv4Addr;
 
 /// Address type "local" of the kernel's routing.
 const LOCAL: u32 = 2;
-/// `ct status` bit: the destination was translated.
-const DNAT_DONE: u32 = 1 << 5;
 
 pub struct Rules {
     socket: Socket,
@@ -121,16 +119,9 @@ fn masquerade_rules(config: &Config) -> [Vec<Expr>; 3] {
         Expr::Different(1, vec![224, 0, 0, 0]), // multicast stays itself
         Expr::Masquerade,
     ];
-    // A pod that calls its own host port must see an answer from where it sent to.
-    let own = vec![
-        Expr::SourceAddress(0),
-        Expr::DestinationAddress(1),
-        Expr::Lookup { set: "own".into(), key: 0, into: None },
-        Expr::ConnectionStatus(0),
-        Expr::Bits(0, 0, DNAT_DONE, 0),
-        Expr::Different(0, vec![0; 4]),
-        Expr::Masquerade,
-    ];
+    // A pod that calls its own host port (nothing else gives a packet with one address at both ends) must see an answer from where it sent to.
+    let own =
+        vec![Expr::SourceAddress(0), Expr::DestinationAddress(1), Expr::Lookup { set: "own".into(), key: 0, into: None }, Expr::Masquerade];
     let from_loopback = vec![
         Expr::SourceAddress(0),
         Expr::Bits(0, 0, u32::from_ne_bytes([255, 0, 0, 0]), 0),

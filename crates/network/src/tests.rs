@@ -31,7 +31,8 @@ fn inside<R: Send>(namespace: &Namespace, work: impl FnOnce() -> R + Send) -> R 
 }
 
 fn ask(address: &str) -> String {
-    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), std::time::Duration::from_secs(5)).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), std::time::Duration::from_secs(5))
+        .unwrap_or_else(|error| panic!("{address}: {error}"));
     stream.write_all(b"?").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
