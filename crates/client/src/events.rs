@@ -121,7 +121,7 @@ impl Writer {
     async fn write(&self, write: &Write) -> Result<(), crate::Error> {
         let namespace = namespace(&write.told.about);
         if write.count > 1 {
-            let change = json!({"count": write.count, "lastTimestamp": Time(write.last), "message": write.told.message});
+            let change = json!({"count": write.count, "lastTimestamp": seconds(write.last), "message": write.told.message});
             match self.client.patch::<Event>(namespace, &write.name, "", &Patch::Merge(change)).await {
                 // it has run out in the meantime: begin anew
                 Err(error) if error.is_not_found() => {}
@@ -149,12 +149,17 @@ impl Writer {
             }),
             reporting_component: Some(self.component.clone()),
             reporting_instance: Some(self.host.clone()),
-            first_timestamp: Some(Time(write.first)),
-            last_timestamp: Some(Time(write.last)),
+            first_timestamp: Some(seconds(write.first)),
+            last_timestamp: Some(seconds(write.last)),
             count: Some(write.count),
             ..Event::default()
         }
     }
+}
+
+/// `metav1.Time` has no fraction of a second on the wire.
+fn seconds(at: jiff::Timestamp) -> Time {
+    Time(jiff::Timestamp::from_second(at.as_second()).unwrap_or(at))
 }
 
 /// Events about cluster-scoped objects live in `default`.

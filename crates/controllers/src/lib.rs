@@ -1,1 +1,21 @@
-//! Floor 4: the controllers and the driver that carries out their plans
+//! The controllers: pure functions from what is observed to a plan, and one driver that carries plans out.
+//! What never happens outside `driver`, `start` (and the two that look beyond the caches, the garbage collector and the
+//! namespace controller): tokio, I/O, ambient clock or randomness.
+pub mod driver;
+pub mod objects;
+pub mod settings;
+mod start;
+pub mod workloads;
+
+pub use settings::Settings;
+pub use start::{Config, Handle, identity, start};
+
+use driver::Controller;
+
+/// All controllers that plan from the caches alone.
+pub fn all() -> Vec<&'static Controller> {
+    vec![&workloads::replicaset::CONTROLLER, &workloads::replicationcontroller::CONTROLLER, &workloads::deployment::CONTROLLER]
+}
+
+#[cfg(test)]
+mod world;

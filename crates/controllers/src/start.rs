@@ -1,0 +1,107 @@
+//! Starts controllers, each with its own identity, over shared informers.
+use crate::driver::caches::Caches;
+use crate::driver::carry::Carrier;
+use crate::driver::controller::{Controller, Source};
+use crate::driver::metrics::{Counters, Meter};
+use crate::driver::queue::Queue;
+use crate::driver::run::{Planner, run};
+use crate::settings::Settings;
+use client::{Client, Identity, Informers, Recorder};
+use std::sync::Arc;
+use stdx::clock::Clock;
+
+/// What controllers need from outside.
+pub struct Config {
+    /// A client that acts as the given identity (`system:serviceaccount:kube-system:<name>`).
+    pub clients: Box<dyn Fn(&Identity) -> Client + Send + Sync>,
+    pub informers: Arc<Informers>,
+    pub clock: Clock,
+    pub settings: Settings,
+    /// Names of the controllers to run; empty: all.
+    pub which: Vec<String>,
+}
+
+/// Running controllers; they end when this is dropped.
+pub struct Handle {
+    tasks: tokio::task::JoinSet<()>,
+    meters: Vec<Meter>,
+    _caches: Arc<Caches>,
+}
+
+impl Handle {
+    /// Prometheus' text form of the queues' counters.
+    pub fn metrics(&self) -> String {
+        crate::driver::metrics::render(&self.meters)
+    }
+
+    pub fn names(&self) -> Vec<&'static str> {
+        self.meters.iter().map(|meter| meter.name).collect()
+    }
+
+    /// Waits for the end of any controller: none ends by itself, so that would be a failure.
+    pub async fn failed(&mut self) {
+        let _ = self.tasks.join_next().await;
+    }
+}
+
+/// The identity of a controller's service account.
+pub fn identity(account: &str) -> Identity {
+    let user = format!("system:serviceaccount:kube-system:{account}");
+    Identity::new(&user, &["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"])
+}
+
+/// Starts the chosen controllers. Each begins to work when its informers have their first list.
+pub fn start(config: Config) -> Handle {
+    let wanted = |name: &str| config.which.is_empty() || config.which.iter().any(|own| own == name);
+    let chosen: Vec<&'static Controller> = crate::all().into_iter().filter(|controller| wanted(controller.name)).collect();
+    let mut caches = Caches::default();
+    let sources: Vec<Vec<Box<dyn Source>>> = chosen.iter().map(|controller| (controller.reads)()).collect();
+    for source in sources.iter().flatten() {
+        source.open(&mut caches, Some(&config.informers));
+    }
+    let caches = Arc::new(caches);
+    let settings = Arc::new(config.settings.clone());
+    let mut handle = Handle { tasks: tokio::task::JoinSet::new(), meters: Vec::new(), _caches: caches.clone() };
+    for (controller, sources) in chosen.into_iter().zip(sources) {
+        spawn(&mut handle, &config, controller, sources, &caches, &settings);
+    }
+    handle
+}
+
+fn spawn(
+    handle: &mut Handle,
+    config: &Config,
+    controller: &'static Controller,
+    sources: Vec<Box<dyn Source>>,
+    caches: &Arc<Caches>,
+    settings: &Arc<Settings>,
+) {
+    let queue = Arc::new(Queue::default());
+    let counters = Arc::new(Counters::default());
+    handle.meters.push(Meter { name: controller.name, counters: counters.clone(), queue: Arc::downgrade(&queue) });
+    let client = (config.clients)(&identity(controller.account));
+    let recorder = Recorder::start(client.clone(), config.clock.clone(), controller.account, "");
+    let planner = Planner {
+        controller,
+        caches: caches.clone(),
+        carrier: Carrier { client, recorder },
+        clock: config.clock.clone(),
+        started: config.clock.now(),
+        settings: settings.clone(),
+        counters,
+    };
+    let (caches, clock) = (caches.clone(), config.clock.clone());
+    handle.tasks.spawn(async move {
+        for source in &sources {
+            source.synced(&caches).await;
+        }
+        for source in sources {
+            source.follow(&caches, Arc::downgrade(&queue));
+        }
+        if controller.always {
+            queue.add(machinery::meta::Key::default());
+        }
+        drop(caches);
+        run(controller.name, queue, Arc::new(planner), controller.workers, clock).await;
+    });
+}
