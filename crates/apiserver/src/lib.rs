@@ -3,9 +3,11 @@
 //! No handler here knows a kind by name; nothing but this crate touches the store.
 pub mod discovery;
 pub mod encode;
+pub mod health;
 pub mod kinds;
 pub mod list;
 pub mod metrics;
+pub mod openapi;
 pub mod paths;
 pub mod request;
 pub mod route;
