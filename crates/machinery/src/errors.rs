@@ -44,6 +44,11 @@ impl Errors {
         self.push(field, "FieldValueInvalid", format!("Invalid value: {}: {detail}", shown(value)));
     }
 
+    /// For values that are too large to be shown.
+    pub fn invalid_without_value(&mut self, field: &str, detail: &str) {
+        self.push(field, "FieldValueInvalid", format!("Invalid value: {detail}"));
+    }
+
     pub fn type_invalid(&mut self, field: &str, value: impl Serialize, detail: &str) {
         self.push(field, "FieldValueTypeInvalid", format!("Invalid value: {}: {detail}", shown(value)));
     }
@@ -51,6 +56,12 @@ impl Errors {
     pub fn not_supported(&mut self, field: &str, value: &str, supported: &[&str]) {
         let list = supported.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ");
         self.push(field, "FieldValueNotSupported", format!("Unsupported value: \"{value}\": supported values: {list}"));
+    }
+
+    /// For a value that is more than a text.
+    pub fn unsupported(&mut self, field: &str, value: impl Serialize, supported: &[&str]) {
+        let list = supported.iter().map(|value| format!("\"{value}\"")).collect::<Vec<_>>().join(", ");
+        self.push(field, "FieldValueNotSupported", format!("Unsupported value: {}: supported values: {list}", shown(value)));
     }
 
     pub fn duplicate(&mut self, field: &str, value: impl Serialize) {
