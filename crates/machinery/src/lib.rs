@@ -6,6 +6,7 @@ pub mod errors;
 pub mod kind;
 pub mod meta;
 pub mod object;
+pub mod openapi;
 pub mod quantity;
 pub mod schema;
 pub mod status;

@@ -224,6 +224,9 @@ impl Message {
     }
 }
 
+pub(crate) const TABLE: &str = include_str!("table.txt");
+pub(crate) const RESOURCES: &str = include_str!("resources.txt");
+
 struct Table {
     messages: Vec<Message>,
     names: HashMap<&'static str, u16>,
@@ -231,8 +234,8 @@ struct Table {
 }
 
 fn table() -> &'static Table {
-    static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(|| parse::table(include_str!("table.txt")))
+    static PARSED: OnceLock<Table> = OnceLock::new();
+    PARSED.get_or_init(|| parse::table(TABLE))
 }
 
 /// A message by its OpenAPI name, e.g. `io.k8s.api.apps.v1.Deployment`.

@@ -31,7 +31,7 @@ pub struct Subresource {
 /// All resources, in the order of discovery.
 pub fn resources() -> &'static [Resource] {
     static RESOURCES: OnceLock<Vec<Resource>> = OnceLock::new();
-    RESOURCES.get_or_init(|| parse(include_str!("resources.txt")))
+    RESOURCES.get_or_init(|| parse(super::RESOURCES))
 }
 
 /// Lines: `R group version kind plural singular short-names categories scope verbs schema` and
