@@ -24,6 +24,8 @@ pub struct Config {
     pub pod_cidr: Ipv4Net,
     /// Addresses that are reached without masquerading.
     pub cluster_cidr: Ipv4Net,
+    /// Service addresses: the node itself needs a route to them, or a machine without a default route could not reach a service.
+    pub service_cidr: Ipv4Net,
     /// Of the bridge and of the pods' links; 0: that of the link with the default route, or 1500.
     pub mtu: u32,
     /// Which pod has which address, a file each; outlives the process.
@@ -70,6 +72,8 @@ impl Network {
         let bridge = links.bridge(&config.bridge, mtu)?;
         let gateway = gateway(&config);
         links.address(bridge.index, IpAddr::V4(gateway), config.pod_cidr.prefix_len())?;
+        let services = (IpAddr::V4(config.service_cidr.network()), config.service_cidr.prefix_len());
+        links.route(Some(services), None, bridge.index)?;
         sysctl::set("net/ipv4/ip_forward", "1")?;
         sysctl::set(&format!("net/ipv4/conf/{}/send_redirects", config.bridge), "0")?;
         sysctl::set("net/ipv4/conf/all/send_redirects", "0")?;
