@@ -13,6 +13,7 @@ use crate::request::{Operation, Options, Propagation};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use machinery::codec::Validation;
 use machinery::errors::Errors;
 use machinery::kind::DynKind;
 use machinery::object::AnyObject;
@@ -72,7 +73,8 @@ pub async fn options(call: &Call) -> Result<Options, Status> {
         true => from_query(call)?,
         false => {
             let schema = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-            let (value, _) = decode::read(Media::of_body(&call.headers)?, &bytes, schema, "DeleteOptions")?;
+            let decoded = decode::read(Media::of_body(&call.headers)?, &bytes, schema, Validation::Ignore);
+            let value = decoded.map_err(|error| Status::bad_request(error.to_string()))?.value;
             if !matches!(value["kind"].as_str(), None | Some("" | "DeleteOptions")) {
                 return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
             }

@@ -1,14 +1,17 @@
 //! `patch`: JSON patch, merge patch, strategic merge patch and server-side apply, each on the newest state.
+use super::decode::Expected;
 use super::{decode, managed, update};
 use crate::request::call::{Answer, Call};
 use crate::request::options::FieldValidation;
 use crate::request::query::write_options;
 use crate::request::{Options, Warnings};
 use http::header;
+use machinery::codec::{self, Format, Validation};
+use machinery::errors::Errors;
 use machinery::object::AnyObject;
 use machinery::patch::{self, PatchKind};
 use machinery::schema;
-use machinery::status::{Reason, Status};
+use machinery::status::Status;
 use serde_json::Value;
 
 pub async fn patch(call: &Call) -> Answer {
@@ -27,12 +30,14 @@ pub async fn patch(call: &Call) -> Answer {
 
 /// The patch as a value, with what strict reading has against it.
 fn read(kind: PatchKind, bytes: &[u8]) -> Result<(Value, Vec<String>), Status> {
-    let decoded = if kind == PatchKind::Apply { decode::any_yaml(bytes) } else { decode::any_json(bytes) };
-    let (body, mut strict) = decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    let format = if kind == PatchKind::Apply { Format::Yaml } else { Format::Json };
+    let decoded = codec::decode_any(bytes, format, Validation::Warn);
+    let decoded = decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    let mut strict = decoded.warnings;
     if kind == PatchKind::Json {
-        strict.extend(patch::unknown_fields(&body));
+        strict.extend(patch::unknown_fields(&decoded.value));
     }
-    Ok((body, strict))
+    Ok((decoded.value, strict))
 }
 
 struct Patching<'a> {
@@ -63,16 +68,14 @@ impl Patching<'_> {
         let names = self.call.served.kind.names();
         let mut value = old.to_value();
         patch::patch(self.kind, &mut value, self.body.clone(), schema::lookup(names.schema))?;
-        let (value, mut strict) = decode::prune(value, names.schema).map_err(|error| self.invalid(&error))?;
+        let (value, mut strict) = decode::prune(&value, names.schema).map_err(|error| self.invalid(&value, &error.to_string()))?;
         strict.splice(0..0, self.strict.iter().cloned());
         self.report(strict)?;
-        let value = decode::expect_kind(value, names.group, names.version, names.kind)?;
-        decode::typed(&self.call.served, value).map_err(|status| self.invalid(&status.message))
+        decode::typed(&self.call.served, decode::expect_kind(value, &self.expected())?)
     }
 
     fn apply(&self, old: Option<&dyn AnyObject>) -> Result<Box<dyn AnyObject>, Status> {
-        let names = self.call.served.kind.names();
-        let body = decode::expect_kind(self.body.clone(), names.group, names.version, names.kind)?;
+        let body = decode::expect_kind(self.body.clone(), &self.expected())?;
         if !self.strict.is_empty() {
             self.report(self.strict.clone())?;
         }
@@ -84,17 +87,25 @@ impl Patching<'_> {
         report(warnings, self.options.field_validation, strict)
     }
 
+    fn expected(&self) -> Expected<'static> {
+        let names = self.call.served.kind.names();
+        Expected { group: names.group, version: names.version, kind: names.kind, schema: names.schema }
+    }
+
     /// The patched object is no object of this kind.
-    fn invalid(&self, error: &str) -> Status {
-        Status::new(Reason::Invalid, format!(" \"\" is invalid: patch: Invalid value: {error}"))
+    fn invalid(&self, value: &Value, error: &str) -> Status {
+        let mut errors = Errors::default();
+        errors.invalid("patch", value.to_string(), error);
+        errors.into_result("", "", "").expect_err("there is an error")
     }
 }
 
 fn report(warnings: &Warnings, validation: FieldValidation, strict: Vec<String>) -> Result<(), Status> {
     match validation {
         FieldValidation::Strict if !strict.is_empty() => {
-            let all = strict.join(", ");
-            Err(Status::new(Reason::Invalid, format!(" \"\" is invalid: patch: Invalid value: strict decoding error: {all}")))
+            let mut errors = Errors::default();
+            errors.invalid("patch", "", &format!("strict decoding error: {}", strict.join(", ")));
+            errors.into_result("", "", "")
         }
         FieldValidation::Warn => {
             strict.into_iter().for_each(|text| warnings.add(text));

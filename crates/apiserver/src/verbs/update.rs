@@ -86,13 +86,19 @@ async fn attempt(call: &Call, options: &Options, make: Make<'_>, key: &str, curr
     new.meta_mut().resource_version = Some(current.revision.to_string());
     prepare(call, &mut *new, &*old);
     validate(call, &*new, &*old)?;
-    managed::ignore_times(&*old, &mut *new);
     admission.validate(&call.admission(Operation::Update, Some(&*old), options), Some(&*new)).await?;
     if finished(&*new, &*old) {
         return remove(call, options, key, current, new).await;
     }
     if options.dry_run {
         return Ok(Some(Made::DryRun(new)));
+    }
+    if managed::same_but_times(&*old, &*new) {
+        let managed = std::mem::replace(&mut new.meta_mut().managed_fields, old.meta().managed_fields.clone());
+        if write::template(call, &mut *new)?.bytes == current.template() {
+            return Ok(Some(Made::Stored(current.clone())));
+        }
+        new.meta_mut().managed_fields = managed;
     }
     let template = write::template(call, &mut *new)?;
     if template.bytes == current.template() {
