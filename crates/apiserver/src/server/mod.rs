@@ -1,8 +1,11 @@
 //! The server as a service: in process it is called directly, `listen` puts TLS and HTTP in front of it. One way for both.
 pub mod flow;
+pub mod listen;
 pub mod state;
+pub mod tls;
 
 pub use state::{Config, State};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use client::{Body, Service};
 use futures::future::{BoxFuture, FutureExt};
