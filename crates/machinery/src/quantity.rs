@@ -214,6 +214,19 @@ impl From<&Quantity> for Api {
     }
 }
 
+/// Would this text come back unchanged? Says so only of the usual short ones (`2`, `100m`, `64Mi`).
+pub fn is_canonical(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if !(1..=9).contains(&digits) || text.starts_with('0') {
+        return false;
+    }
+    match &text[digits..] {
+        "" | "m" | "k" | "M" | "G" | "T" => !text[..digits].ends_with("000"),
+        "Ki" | "Mi" | "Gi" => digits < 4 || text[..digits].parse::<u32>().is_ok_and(|number| number % 1024 != 0),
+        _ => false,
+    }
+}
+
 const DECIMAL: &[(&str, i32)] = &[("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 const BINARY: &[(&str, i32)] = &[("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
 

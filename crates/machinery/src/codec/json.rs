@@ -2,7 +2,7 @@
 //! zero values that the original does not keep are left out.
 use super::token::{Start, Step, Tokens, path};
 use super::{DecodeError, PROBLEMS_MAX, time};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::schema::{self, Message, Type};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -64,7 +64,7 @@ struct Reader<'a> {
     problems: Vec<String>,
     /// The first value of a wrong type.
     wrong: Option<String>,
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
     /// Short name of the struct whose field is being read.
     owner: &'static str,
 }
@@ -201,11 +201,10 @@ impl Reader<'_> {
             if self.strict && map.contains_key(key.as_ref()) {
                 note(&mut self.problems, "duplicate", &self.steps, &key);
             }
-            let key = key.into_owned();
             self.steps.push(Step::Key(key.clone()));
             let value = self.value(element, go_type)?;
             self.steps.pop();
-            map.insert(key, value.unwrap_or_else(|| zero(element)));
+            map.insert(key.into_owned(), value.unwrap_or_else(|| zero(element)));
         }
         Ok(Value::Object(map))
     }
@@ -250,6 +249,9 @@ impl Reader<'_> {
                 String::from_utf8_lossy(self.tokens.since(from))
             }
         };
+        if quantity::is_canonical(&text) {
+            return Ok(Value::String(text.into_owned()));
+        }
         match Quantity::parse(text.trim()) {
             Ok(quantity) => Ok(Value::String(quantity.to_string())),
             Err(error) => Err(Fail::Value(error.to_string())),

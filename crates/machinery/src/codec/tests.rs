@@ -190,3 +190,58 @@ fn protobuf_that_is_none() {
     assert!(bad(b"{}").contains("does not appear to be a protobuf message"));
     assert_eq!(bad(b"k8s\0\x12\xff\x01"), "unexpected EOF");
 }
+
+#[test]
+fn lists_and_events_are_framed_around_encoded_objects() {
+    let item =
+        serde_json::json!({ "kind": "Pod", "apiVersion": "v1", "metadata": { "name": "a" }, "spec": { "containers": [{ "name": "c" }] } });
+    let items = [protobuf::encode(&item, pod()).unwrap(), protobuf::encode(&item, pod()).unwrap()];
+    let raw: Vec<&[u8]> = items.iter().map(|item| protobuf::unwrapped(item).unwrap()).collect();
+    let metadata = serde_json::json!({ "resourceVersion": "7", "remainingItemCount": 3 });
+    let frame = protobuf::ListFrame::new("v1", "PodList", &metadata, raw.iter().map(|raw| raw.len()));
+    let mut bytes = frame.head;
+    for raw in &raw {
+        bytes.extend(protobuf::list_item(raw.len()));
+        bytes.extend_from_slice(raw);
+    }
+    bytes.extend(frame.tail);
+    let whole = serde_json::json!({ "kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": [item.clone(), item.clone()] });
+    let list = lookup("io.k8s.api.core.v1.PodList").unwrap();
+    assert_eq!(bytes, protobuf::encode(&whole, list).unwrap());
+
+    let event = protobuf::watch_frame("ADDED", &items[0]);
+    assert_eq!(u32::from_be_bytes(event[..4].try_into().unwrap()) as usize, event.len() - 4);
+    assert_eq!(&event[4..11], b"\x0a\x05ADDED");
+    assert!(event.ends_with(&items[0]));
+}
+
+#[test]
+fn what_is_no_pointer_is_on_the_protobuf_wire_even_when_empty() {
+    let port = lookup("io.k8s.api.core.v1.EndpointPort").unwrap();
+    let bytes = protobuf::encode(&serde_json::json!({}), port).unwrap();
+    // Three strings and a number that are nothing; the application protocol is a pointer and stays away.
+    assert_eq!(protobuf::unwrapped(&bytes).unwrap(), b"\x0a\x00\x10\x00\x1a\x00");
+}
+
+#[test]
+fn mistakes_deep_in_protobuf_do_not_reach_the_stack() {
+    let (mut body, raw) = (Vec::new(), lookup("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent").unwrap());
+    for _ in 0..2000 {
+        let object: Vec<u8> = [&[0x0a][..], &varint(body.len()), &body].concat();
+        let event: Vec<u8> = [&[0x12][..], &varint(object.len()), &object].concat();
+        let meta = b"\x0a\x10\x0a\x02v1\x12\x0aWatchEvent";
+        body = [&b"k8s\0"[..], meta, &[0x12], &varint(event.len()), &event].concat();
+    }
+    let error = decode(&body, Format::Protobuf, raw, Validation::Warn).unwrap_err().to_string();
+    assert!(error.contains("exceeded max depth"), "{}", &error[error.len().saturating_sub(200)..]);
+}
+
+fn varint(mut value: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+    out
+}

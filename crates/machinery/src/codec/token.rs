@@ -143,9 +143,10 @@ impl<'a> Tokens<'a> {
         while let Some(byte) = self.data.get(self.at) {
             match byte {
                 b'"' => {
-                    let text = String::from_utf8_lossy(&self.data[from..self.at]);
+                    let bytes = &self.data[from..self.at];
                     self.at += 1;
-                    return Ok(text);
+                    // The check is quick for what is valid; only the rest is repaired.
+                    return Ok(std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed));
                 }
                 b'\\' => return self.escaped(from).map(Cow::Owned),
                 0..0x20 => return self.invalid("in string literal"),
@@ -317,7 +318,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Any value. `duplicate` hears of every key that stands twice in an object, with the steps to it.
-    pub fn any(&mut self, steps: &mut Vec<Step>, duplicate: &mut impl FnMut(&[Step], &str)) -> Result<Value> {
+    pub fn any(&mut self, steps: &mut Vec<Step<'a>>, duplicate: &mut impl FnMut(&[Step], &str)) -> Result<Value> {
         Ok(match self.start()? {
             Start::Object => {
                 self.enter()?;
@@ -328,7 +329,7 @@ impl<'a> Tokens<'a> {
                     if map.contains_key(key.as_ref()) {
                         duplicate(steps, &key);
                     }
-                    steps.push(Step::Key(key.to_string()));
+                    steps.push(Step::Key(key.clone()));
                     let value = self.any(steps, duplicate);
                     steps.pop();
                     map.insert(key.into_owned(), value?);
@@ -359,10 +360,10 @@ impl<'a> Tokens<'a> {
 
 /// A step on the way to a value.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum Step<'a> {
     /// A struct's field, with the embedded struct it lies in.
     Field(&'static str, Option<&'static str>),
-    Key(String),
+    Key(Cow<'a, str>),
     Index(usize),
 }
 

@@ -12,6 +12,7 @@ use crate::schema::{Resource, resources};
 use descriptions::Descriptions;
 use serde_json::{Map, Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::OnceLock;
 
 /// `api/v1`, `apis/apps/v1`, …
 pub fn document_paths() -> Vec<String> {
@@ -36,11 +37,15 @@ pub fn index() -> Value {
 
 /// Changes with the table, the descriptions and the program's version; opaque to clients.
 pub fn hash(path: &str) -> String {
-    let mut first = DefaultHasher::new();
-    (env!("CARGO_PKG_VERSION"), path, crate::schema::TABLE, crate::schema::RESOURCES, descriptions::PACKED).hash(&mut first);
-    let mut second = DefaultHasher::new();
-    (first.finish(), path).hash(&mut second);
-    format!("{:016X}{:016X}", first.finish(), second.finish())
+    static CONTENT: OnceLock<u64> = OnceLock::new();
+    let hashed = |part: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        part(&mut hasher);
+        hasher.finish()
+    };
+    let inputs = (env!("CARGO_PKG_VERSION"), crate::schema::TABLE, crate::schema::RESOURCES, descriptions::PACKED);
+    let content = CONTENT.get_or_init(|| hashed(&|hasher| inputs.hash(hasher)));
+    format!("{:016X}{:016X}", content, hashed(&|hasher| (content, path).hash(hasher)))
 }
 
 /// The OpenAPI v3 document of a group and version as JSON; `path` as in `document_paths`.

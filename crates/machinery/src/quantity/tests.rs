@@ -48,7 +48,19 @@ fn canonical_forms() {
     ];
     for (given, wanted) in cases {
         assert_eq!(text(given), wanted, "{given}");
+        assert!(!is_canonical(given) || given == wanted, "{given}");
     }
+}
+
+#[test]
+fn the_quick_look_agrees_with_the_long_one() {
+    for number in [1, 7, 8, 10, 100, 512, 999, 1000, 1024, 2048, 5000, 10_000, 1_000_000, 1_048_576, 999_999_999] {
+        for suffix in ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi"] {
+            let given = format!("{number}{suffix}");
+            assert!(!is_canonical(&given) || text(&given) == given, "{given}");
+        }
+    }
+    assert!(is_canonical("64Mi") && is_canonical("100m") && !is_canonical("1000m") && !is_canonical("1024Ki"));
 }
 
 #[test]

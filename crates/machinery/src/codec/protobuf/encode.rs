@@ -135,7 +135,7 @@ impl Backward {
             Type::String => self.string(number, text),
             Type::Bytes => self.bytes(number, &STANDARD.decode(text).unwrap_or_default()),
             Type::Quantity => self.nested(number, |out| out.string(1, if text.is_empty() { "0" } else { text })),
-            Type::Time | Type::MicroTime => self.nested(number, |out| out.time(text)),
+            Type::Time | Type::MicroTime => self.nested(number, |out| out.time(text, *ty == Type::MicroTime)),
             Type::Duration => self.nested(number, |out| out.integer(1, time::parse_duration(text).unwrap_or_default())),
             Type::IntOrString => self.nested(number, |out| {
                 out.string(3, text);
@@ -170,9 +170,10 @@ impl Backward {
         }
     }
 
-    fn time(&mut self, text: &str) {
+    fn time(&mut self, text: &str, micro: bool) {
         if let Ok(at) = text.parse::<Timestamp>() {
-            self.integer(2, at.subsec_nanosecond().into());
+            let micros = if micro { at.subsec_nanosecond() / 1000 } else { 0 };
+            self.integer(2, (micros * 1000).into());
             self.integer(1, at.as_second());
         }
     }
