@@ -3,6 +3,7 @@
 //! namespace controller): tokio, I/O, ambient clock or randomness.
 pub mod driver;
 pub mod objects;
+pub mod services;
 pub mod settings;
 mod start;
 pub mod workloads;
@@ -14,7 +15,14 @@ use driver::Controller;
 
 /// All controllers that plan from the caches alone.
 pub fn all() -> Vec<&'static Controller> {
-    vec![&workloads::replicaset::CONTROLLER, &workloads::replicationcontroller::CONTROLLER, &workloads::deployment::CONTROLLER]
+    vec![
+        &workloads::replicaset::CONTROLLER,
+        &workloads::replicationcontroller::CONTROLLER,
+        &workloads::deployment::CONTROLLER,
+        &services::endpointslice::CONTROLLER,
+        &services::endpoints::CONTROLLER,
+        &services::mirroring::CONTROLLER,
+    ]
 }
 
 #[cfg(test)]
