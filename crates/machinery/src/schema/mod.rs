@@ -24,8 +24,12 @@ pub struct Message {
     pub kinds: Vec<Gvk>,
     /// Has a protobuf form.
     pub protobuf: bool,
+    /// `PodSpec`.
+    short_name: &'static str,
     /// Every JSON field, embedded ones included, sorted by name.
     json: Vec<(&'static str, FieldAt)>,
+    /// Positions in `json` plus one, by the hash of the name; 0 is empty. At least twice as many as fields, a power of two.
+    slots: Vec<u8>,
     /// Indexes into `fields` by rising protobuf number.
     by_number: Vec<u16>,
 }
@@ -50,6 +54,16 @@ pub struct Found {
 struct FieldAt {
     message: u16,
     field: u16,
+    /// Of an embedded struct.
+    embedded: bool,
+}
+
+/// Spreads field names well enough: length, ends and middle.
+fn hash(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let at = |index: usize| bytes.get(index).copied().unwrap_or_default() as usize;
+    let last = bytes.len().wrapping_sub(1);
+    (bytes.len() * 31 + at(0) * 7 + at(last) * 131 + at(bytes.len() / 2) * 37 + at(3) * 61).wrapping_mul(0x9e37_79b9) >> 7
 }
 
 #[derive(Debug)]
@@ -195,16 +209,22 @@ impl Message {
 
     /// The same with its position among all JSON fields (below 128) and the embedded struct it lies in.
     pub fn find(&self, name: &str) -> Option<Found> {
-        let position = self.json.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-        let FieldAt { message, field } = self.json[position].1;
-        let owner = &table().messages[message as usize];
-        let embedded = (owner.name != self.name).then(|| owner.short_name());
-        Some(Found { field: &owner.fields[field as usize], position, embedded })
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut slot = hash(name) & mask;
+        loop {
+            let position = (self.slots[slot] as usize).checked_sub(1)?;
+            let (known, FieldAt { message, field, embedded }) = self.json[position];
+            if known == name {
+                let owner = &table().messages[message as usize];
+                return Some(Found { field: &owner.fields[field as usize], position, embedded: embedded.then_some(owner.short_name) });
+            }
+            slot = (slot + 1) & mask;
+        }
     }
 
     /// `PodSpec`.
     pub fn short_name(&self) -> &'static str {
-        self.go_name.rsplit('.').next().unwrap_or(self.go_name)
+        self.short_name
     }
 
     /// All JSON fields, embedded ones included, by name.

@@ -35,7 +35,19 @@ fn message(mut columns: impl Iterator<Item = &'static str>) -> Message {
     let go_name = columns.next().expect("a message has a short name");
     let flags = columns.next().unwrap_or_default();
     let (atomic, protobuf) = (flags.contains('a'), flags.contains('p'));
-    Message { name, go_name, fields: Vec::new(), atomic, kinds: Vec::new(), protobuf, json: Vec::new(), by_number: Vec::new() }
+    let short_name = go_name.rsplit('.').next().unwrap_or(go_name);
+    Message {
+        name,
+        go_name,
+        fields: Vec::new(),
+        atomic,
+        kinds: Vec::new(),
+        protobuf,
+        short_name,
+        json: Vec::new(),
+        slots: Vec::new(),
+        by_number: Vec::new(),
+    }
 }
 
 fn field(mut columns: impl Iterator<Item = &'static str>, names: &HashMap<&'static str, u16>) -> Field {
@@ -133,9 +145,27 @@ fn index(messages: &mut [Message]) {
         let mut by_number: Vec<u16> =
             (0..messages[at].fields.len() as u16).filter(|i| messages[at].fields[*i as usize].number > 0).collect();
         by_number.sort_by_key(|i| messages[at].fields[*i as usize].number);
+        messages[at].slots = slots(&json);
         messages[at].json = json.into_iter().map(|(name, field, _)| (name, field)).collect();
         messages[at].by_number = by_number;
     }
+}
+
+/// The names' positions by their hash, one after the other where two meet.
+fn slots(json: &[(&'static str, FieldAt, usize)]) -> Vec<u8> {
+    assert!(json.len() < 128, "positions fit into a bit set of 128");
+    if json.is_empty() {
+        return Vec::new();
+    }
+    let mut slots = vec![0; (json.len() * 2).next_power_of_two()];
+    for (position, (name, ..)) in json.iter().enumerate() {
+        let mut slot = super::hash(name) & (slots.len() - 1);
+        while slots[slot] != 0 {
+            slot = (slot + 1) & (slots.len() - 1);
+        }
+        slots[slot] = position as u8 + 1;
+    }
+    slots
 }
 
 fn flatten(messages: &[Message], at: u16, json: &mut Vec<(&'static str, FieldAt, usize)>) {
@@ -143,7 +173,7 @@ fn flatten(messages: &[Message], at: u16, json: &mut Vec<(&'static str, FieldAt,
         for (index, field) in messages[at as usize].fields.iter().enumerate() {
             match &field.ty {
                 Type::Message(inner) if field.inline => walk(messages, inner.0, depth + 1, json),
-                _ => json.push((field.name, FieldAt { message: at, field: index as u16 }, depth)),
+                _ => json.push((field.name, FieldAt { message: at, field: index as u16, embedded: depth > 0 }, depth)),
             }
         }
     }

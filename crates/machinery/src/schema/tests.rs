@@ -41,3 +41,14 @@ fn meta_kinds_answer_everywhere() {
     assert!(for_gvk("", "v1", "Status").is_some() && for_gvk("meta.k8s.io", "v1", "Table").is_some());
     assert!(for_gvk("apps", "v1", "Pod").is_none());
 }
+
+#[test]
+fn every_field_is_found_by_its_name() {
+    for message in messages() {
+        for (position, (name, field)) in message.json_fields().enumerate() {
+            let found = message.find(name).unwrap();
+            assert!(std::ptr::eq(found.field, field) && found.position == position, "{} {name}", message.name);
+        }
+        assert!(message.find("no such field").is_none() && message.find("").is_none());
+    }
+}
