@@ -76,7 +76,7 @@ fn decode_line<T: Resource>(line: &[u8]) -> Result<Change<T>, Error> {
 }
 
 /// Splits a body into its lines.
-fn lines(body: Body) -> BoxStream<'static, Result<BytesMut, Error>> {
+pub(crate) fn lines(body: Body) -> BoxStream<'static, Result<BytesMut, Error>> {
     struct State {
         body: http_body_util::BodyDataStream<Body>,
         buffer: BytesMut,

@@ -1,6 +1,8 @@
 //! The controllers: pure functions from what is observed to a plan, and one driver that carries plans out.
 //! What never happens outside `driver`, `start` (and the two that look beyond the caches, the garbage collector and the
 //! namespace controller): tokio, I/O, ambient clock or randomness.
+pub mod accounts;
+pub mod cleanup;
 pub mod driver;
 pub mod objects;
 pub mod services;
@@ -22,6 +24,8 @@ pub fn all() -> Vec<&'static Controller> {
         &services::endpointslice::CONTROLLER,
         &services::endpoints::CONTROLLER,
         &services::mirroring::CONTROLLER,
+        &accounts::serviceaccount::CONTROLLER,
+        &accounts::rootca::CONTROLLER,
     ]
 }
 

@@ -1,4 +1,6 @@
 //! Starts controllers, each with its own identity, over shared informers.
+use crate::cleanup::garbage::GarbageCollector;
+use crate::cleanup::namespace::NamespaceController;
 use crate::driver::caches::Caches;
 use crate::driver::carry::Carrier;
 use crate::driver::controller::{Controller, Source};
@@ -9,6 +11,9 @@ use crate::settings::Settings;
 use client::{Client, Identity, Informers, Recorder};
 use std::sync::Arc;
 use stdx::clock::Clock;
+
+const GARBAGE_WORKERS: usize = 20;
+const NAMESPACE_WORKERS: usize = 10;
 
 /// What controllers need from outside.
 pub struct Config {
@@ -65,7 +70,45 @@ pub fn start(config: Config) -> Handle {
     for (controller, sources) in chosen.into_iter().zip(sources) {
         spawn(&mut handle, &config, controller, sources, &caches, &settings);
     }
+    if wanted("garbagecollector") {
+        spawn_garbage_collector(&mut handle, &config);
+    }
+    if wanted("namespace") {
+        spawn_namespaces(&mut handle, &config);
+    }
     handle
+}
+
+fn spawn_garbage_collector(handle: &mut Handle, config: &Config) {
+    let (queue, client, recorder) = begin(handle, config, "garbagecollector", "generic-garbage-collector");
+    let collector = GarbageCollector::new(client, recorder, queue.clone());
+    let (ready, followed) = tokio::sync::oneshot::channel();
+    handle.tasks.spawn(collector.clone().follow(ready));
+    let clock = config.clock.clone();
+    handle.tasks.spawn(async move {
+        // before everything is known, an owner may only seem to be missing
+        let _ = followed.await;
+        run("garbagecollector", queue, collector, GARBAGE_WORKERS, clock).await;
+    });
+}
+
+fn spawn_namespaces(handle: &mut Handle, config: &Config) {
+    let (queue, client, _) = begin(handle, config, "namespace", "namespace-controller");
+    let controller = NamespaceController::new(client, config.clock.clone(), &config.informers);
+    let clock = config.clock.clone();
+    handle.tasks.spawn(async move {
+        controller.follow(Arc::downgrade(&queue)).await;
+        run("namespace", queue, controller, NAMESPACE_WORKERS, clock).await;
+    });
+}
+
+/// The queue, client and recorder of a controller that does not plan from caches.
+fn begin(handle: &mut Handle, config: &Config, name: &'static str, account: &str) -> (Arc<Queue>, Client, Recorder) {
+    let queue = Arc::new(Queue::default());
+    handle.meters.push(Meter { name, counters: Arc::default(), queue: Arc::downgrade(&queue) });
+    let client = (config.clients)(&identity(account));
+    let recorder = Recorder::start(client.clone(), config.clock.clone(), account, "");
+    (queue, client, recorder)
 }
 
 fn spawn(

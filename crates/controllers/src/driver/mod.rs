@@ -3,6 +3,7 @@
 pub mod caches;
 pub mod carry;
 pub mod controller;
+pub mod discovery;
 pub mod metrics;
 pub mod plan;
 pub mod queue;

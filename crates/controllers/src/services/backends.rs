@@ -38,9 +38,8 @@ pub fn wake_by_pod(caches: &Caches, delta: &Delta<Pod>) -> Vec<Key> {
     };
     let new = delta.object();
     let touches = |service: &Service| {
-        selector(service).is_some_and(|selector| {
-            selector.meets(labels(&new.metadata)) || old.is_some_and(|old| selector.meets(labels(&old.metadata)))
-        })
+        selector(service)
+            .is_some_and(|selector| selector.meets(labels(&new.metadata)) || old.is_some_and(|old| selector.meets(labels(&old.metadata))))
     };
     let services = caches.of::<Service>().by_index("namespace", namespace(&new.metadata));
     services.iter().filter(|service| touches(service)).map(|service| Key::of(&service.metadata)).collect()

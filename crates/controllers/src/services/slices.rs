@@ -62,12 +62,10 @@ pub fn arrange(plan: &mut Plan, frame: &Frame, existing: &[Arc<EndpointSlice>], 
 }
 
 fn arrange_group(changes: &mut Changes, frame: &Frame, existing: Vec<Arc<EndpointSlice>>, group: Group) {
-    let mut missing: BTreeMap<String, Endpoint> =
-        group.endpoints.into_iter().map(|endpoint| (identity(&endpoint), endpoint)).collect();
+    let mut missing: BTreeMap<String, Endpoint> = group.endpoints.into_iter().map(|endpoint| (identity(&endpoint), endpoint)).collect();
     let mut kept: Vec<(Arc<EndpointSlice>, EndpointSlice)> = Vec::new();
     for slice in existing {
-        let right: Vec<Endpoint> =
-            slice.endpoints.iter().flatten().filter_map(|endpoint| missing.remove(&identity(endpoint))).collect();
+        let right: Vec<Endpoint> = slice.endpoints.iter().flatten().filter_map(|endpoint| missing.remove(&identity(endpoint))).collect();
         let mut new = framed(&slice, frame);
         if slice.endpoints.as_ref().is_none_or(|old| *old != right) {
             new.endpoints = Some(right);

@@ -44,11 +44,27 @@ pub fn node() -> Value {
 fn tell(world: &World) -> String {
     let mut lines = Vec::new();
     for slice in world.all("discovery.k8s.io/v1", "EndpointSlice") {
-        let ports: Vec<String> = slice["ports"].as_array().into_iter().flatten().map(|port| format!("{}={}", port["name"].as_str().unwrap(), port["port"])).collect();
-        let mut endpoints: Vec<String> = slice["endpoints"].as_array().into_iter().flatten().map(|endpoint| {
-            let is = |name: &str, sign: &str| if endpoint["conditions"][name] == true { sign.to_string() } else { String::new() };
-            format!("{}{}{}{}", endpoint["addresses"][0].as_str().unwrap(), is("ready", "+"), is("serving", "s"), is("terminating", "-"))
-        }).collect();
+        let ports: Vec<String> = slice["ports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|port| format!("{}={}", port["name"].as_str().unwrap(), port["port"]))
+            .collect();
+        let mut endpoints: Vec<String> = slice["endpoints"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|endpoint| {
+                let is = |name: &str, sign: &str| if endpoint["conditions"][name] == true { sign.to_string() } else { String::new() };
+                format!(
+                    "{}{}{}{}",
+                    endpoint["addresses"][0].as_str().unwrap(),
+                    is("ready", "+"),
+                    is("serving", "s"),
+                    is("terminating", "-")
+                )
+            })
+            .collect();
         endpoints.sort();
         lines.push(format!("{} {} {}", slice["addressType"].as_str().unwrap(), ports.join(","), endpoints.join(" ")));
     }
@@ -84,7 +100,9 @@ fn labels_say_whose_the_slice_is() {
     world.put(service(json!({"clusterIP": "None"})));
     world.settle();
     let slice = &world.all("discovery.k8s.io/v1", "EndpointSlice")[0];
-    let expected = expect![[r#"{"a":"b","endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","service.kubernetes.io/headless":""}"#]];
+    let expected = expect![[
+        r#"{"a":"b","endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","service.kubernetes.io/headless":""}"#
+    ]];
     expected.assert_eq(&slice["metadata"]["labels"].to_string());
     assert!(slice["metadata"]["name"].as_str().unwrap().starts_with("web-"));
 }
@@ -101,7 +119,8 @@ fn fills_slices_of_a_hundred_and_touches_few() {
     }
     world.fixpoint();
     let sizes = |world: &World| {
-        let mut sizes: Vec<usize> = world.all("discovery.k8s.io/v1", "EndpointSlice").iter().map(|slice| slice["endpoints"].as_array().unwrap().len()).collect();
+        let mut sizes: Vec<usize> =
+            world.all("discovery.k8s.io/v1", "EndpointSlice").iter().map(|slice| slice["endpoints"].as_array().unwrap().len()).collect();
         sizes.sort();
         sizes
     };

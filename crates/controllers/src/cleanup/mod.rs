@@ -1,0 +1,3 @@
+//! Controllers that take away what is no longer wanted.
+pub mod garbage;
+pub mod namespace;
