@@ -75,7 +75,7 @@ fn is_root(package: &Package, declared: &Declared) -> bool {
             let meta = package.path == META && CORE_META.contains(&declared.name.as_str());
             meta || fields.iter().any(|field| field.name == "TypeMeta" && field.json[0].is_empty())
         }
-        Shape::Named(_) => false,
+        Shape::Named(_) | Shape::Alias(_) => false,
     }
 }
 
@@ -199,6 +199,20 @@ impl<'a> Tables<'a> {
         self.named(&path, name)
     }
 
+    /// The text of a constant's value, which may be another constant.
+    fn text(&self, package: &Package, declared: &Declared, value: &str) -> Option<String> {
+        if let Some(quoted) = value.strip_prefix('"') {
+            return quoted.split('"').next().map(String::from);
+        }
+        let (path, name) = match value.split_once('.') {
+            Some((local, name)) => (declared.imports.get(local)?, name),
+            None => (&package.path, value),
+        };
+        let package = self.packages.iter().find(|package| package.path == *path)?;
+        let constant = package.constants.iter().find(|constant| constant.name == name)?;
+        constant.value.strip_prefix('"')?.split('"').next().map(String::from)
+    }
+
     fn named(&mut self, path: &str, name: &str) -> Result<Resolved, Error> {
         if let Some((_, _, text)) = SPECIAL.iter().find(|(known, special, _)| *known == path && *special == name) {
             return Ok(Resolved::plain(text));
@@ -213,14 +227,18 @@ impl<'a> Tables<'a> {
         let declared = package.find(name).ok_or_else(|| format!("{}.{name} is not declared", openapi_package(path)))?;
         match &declared.shape {
             Shape::Struct(_) => Ok(Resolved::plain(&self.want(package, declared))),
+            Shape::Alias(expression) => self.resolve(package, declared, expression),
             Shape::Named(expression) => {
                 let mut resolved = self.resolve(package, declared, expression)?;
                 if !resolved.text.contains(['[', '{', '.']) {
                     resolved.go_type = format!("{version}.{name}");
                 }
                 if declared.markers.iter().any(|marker| marker == "enum") {
-                    let values = package.constants.iter().filter(|(ty, _)| ty == name).map(|(_, value)| value.clone());
-                    resolved.enum_values = values.collect();
+                    let values = package.constants.iter().filter(|constant| constant.ty == name);
+                    resolved.enum_values = values.filter_map(|constant| self.text(package, declared, &constant.value)).collect();
+                    if resolved.enum_values.is_empty() {
+                        return Err(format!("{path}.{name} is an enum without values").into());
+                    }
                 }
                 Ok(resolved)
             }

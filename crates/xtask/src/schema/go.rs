@@ -9,8 +9,14 @@ pub struct Package {
     pub path: String,
     pub group: String,
     pub types: Vec<Declared>,
-    /// Constants by their type.
-    pub constants: Vec<(String, String)>,
+    pub constants: Vec<Constant>,
+}
+
+pub struct Constant {
+    pub name: String,
+    pub ty: String,
+    /// A quoted text, or the name of another constant.
+    pub value: String,
 }
 
 pub struct Declared {
@@ -22,8 +28,10 @@ pub struct Declared {
 
 pub enum Shape {
     Struct(Vec<Field>),
-    /// `type X Y`, `type X = Y`: the expression.
+    /// `type X Y`: the expression.
     Named(String),
+    /// `type X = Y`.
+    Alias(String),
 }
 
 /// Local package names with their paths.
@@ -92,15 +100,17 @@ fn read(text: &str, package: &mut Package) {
         if let Some(group) = trimmed.strip_prefix("const GroupName = ").or_else(|| trimmed.strip_prefix("GroupName = ")) {
             package.group = group.trim_matches('"').into();
         }
-        if let Some((_, ty, value)) = constant(trimmed) {
-            package.constants.push((ty, value));
-        }
+        package.constants.extend(constant(trimmed));
         if let Some(declaration) = line.strip_prefix("type ") {
             let (name, rest) = declaration.split_once(' ').unwrap_or((declaration, ""));
             let shape = if rest.starts_with("struct {") || rest.starts_with("struct{}") {
                 Shape::Struct(if rest.ends_with('}') { Vec::new() } else { fields(&mut lines) })
             } else {
-                Shape::Named(rest.trim_start_matches("= ").split("//").next().unwrap_or_default().trim().into())
+                let expression = |text: &str| text.split("//").next().unwrap_or_default().trim().to_string();
+                match rest.strip_prefix("= ") {
+                    Some(rest) => Shape::Alias(expression(rest)),
+                    None => Shape::Named(expression(rest)),
+                }
             };
             package.types.push(Declared { name: name.into(), markers: std::mem::take(&mut markers), shape, imports: imports.clone() });
         }
@@ -123,13 +133,16 @@ fn imports(text: &str) -> HashMap<String, String> {
     found
 }
 
-/// `Name Type = "value"`.
-fn constant(line: &str) -> Option<(&str, String, String)> {
+/// `Name Type = value` or `Name = Type(value)`.
+fn constant(line: &str) -> Option<Constant> {
     let (left, right) = line.strip_prefix("const ").unwrap_or(line).split_once('=')?;
-    let mut words = left.split_whitespace();
-    let (name, ty) = (words.next()?, words.next()?);
-    let value = right.trim().strip_prefix('"')?.split('"').next()?;
-    (words.next().is_none()).then(|| (name, ty.to_string(), value.to_string()))
+    let (left, right): (Vec<&str>, &str) = (left.split_whitespace().collect(), right.trim());
+    let made = |name: &str, ty: &str, value: &str| Constant { name: name.into(), ty: ty.into(), value: value.into() };
+    match left.as_slice() {
+        [name, ty] => Some(made(name, ty, right.split_whitespace().next()?)),
+        [name] => right.split_once('(').and_then(|(ty, value)| Some(made(name, ty, value.split(')').next()?))),
+        _ => None,
+    }
 }
 
 fn fields<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Vec<Field> {
