@@ -66,6 +66,23 @@ impl Call {
         self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// Another request on behalf of this one: same user, other object.
+    pub fn derived(&self, served: &Arc<Served>, attributes: Attributes) -> Call {
+        Call {
+            state: self.state.clone(),
+            served: served.clone(),
+            attributes,
+            query: Query::default(),
+            method: self.method.clone(),
+            headers: self.headers.clone(),
+            rest: String::new(),
+            in_process: self.in_process,
+            warnings: Warnings::default(),
+            body: Mutex::new(None),
+            upgrade: Mutex::new(None),
+        }
+    }
+
     pub fn accept(&self, offer: Offer) -> Result<Accept, Status> {
         Accept::negotiate(&self.headers, self.query.flag("pretty"), offer)
     }

@@ -71,8 +71,8 @@ impl Operation {
 pub struct AdmissionRequest<'a> {
     pub attributes: &'a Attributes,
     pub operation: Operation,
-    /// The kind of the resource. Objects of `binding`, `eviction`, `token` and `scale` are not of it: they come as
-    /// `machinery::object::Dynamic`, so downcast rather than trust the kind.
+    /// The kind of the resource. Objects of `binding`, `eviction` and `token` are not of it: they come as
+    /// `machinery::object::Dynamic`, so downcast rather than trust the kind. With `scale` it is the scaled object.
     pub kind: &'a dyn DynKind,
     /// What is stored: for updates and deletions.
     pub old: Option<&'a dyn AnyObject>,

@@ -2,7 +2,7 @@
 use super::options::{FieldValidation, Options, Propagation};
 use machinery::errors::Errors;
 use machinery::status::Status;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Decoded parameters in their order.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,13 @@ impl Query {
 
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+
+    /// As a query again.
+    pub fn encoded(&self) -> String {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs = self.0.iter().map(|(key, value)| format!("{}={}", encode(key), encode(value)));
+        pairs.collect::<Vec<_>>().join("&")
     }
 
     /// Absent and `false`/`0` are false; everything else, the empty text among it, is true.

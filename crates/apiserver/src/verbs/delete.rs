@@ -150,7 +150,7 @@ pub async fn deleted(call: &Call, options: &Options) -> Result<Gone, Status> {
     Err(call.conflict("the object has been modified; please apply your changes to the latest version and try again"))
 }
 
-fn check_preconditions(call: &Call, wanted: &Preconditions, meta: &ObjectMeta) -> Result<(), Status> {
+pub fn check_preconditions(call: &Call, wanted: &Preconditions, meta: &ObjectMeta) -> Result<(), Status> {
     let uid = meta.uid.as_deref().unwrap_or_default();
     if let Some(wanted) = wanted.uid.as_deref().filter(|wanted| *wanted != uid) {
         let why = format!(
@@ -293,6 +293,14 @@ fn orphans_by_custom(kind: &dyn DynKind) -> bool {
 }
 
 impl Made {
+    /// The revision it is stored at; of a dry run the one it would replace.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Made::Stored(stored) => stored.revision,
+            Made::DryRun(object) => object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0),
+        }
+    }
+
     fn meta(&self) -> ObjectMeta {
         match self {
             Made::DryRun(object) => object.meta().clone(),

@@ -2,14 +2,12 @@
 use super::delete;
 use crate::encode::{self, media::Offer};
 use crate::list::{self, options::ListOptions};
+use crate::request::Attributes;
 use crate::request::call::{Answer, Call};
-use crate::request::{Attributes, Warnings};
 use http::StatusCode;
 use machinery::object::Stored;
 use machinery::status::{Reason, Status};
-use parking_lot::Mutex;
 use serde_json::json;
-use std::sync::Arc;
 
 pub async fn delete_collection(call: &Call) -> Answer {
     call.accept(Offer::Objects)?;
@@ -41,17 +39,5 @@ fn single(call: &Call, stored: &Stored) -> Result<Call, Status> {
     let object = call.served.object(stored)?;
     let meta = object.meta();
     let (name, namespace) = (meta.name.clone().unwrap_or_default(), meta.namespace.clone().unwrap_or_default());
-    Ok(Call {
-        state: call.state.clone(),
-        served: Arc::clone(&call.served),
-        attributes: Attributes { name, namespace, ..call.attributes.clone() },
-        query: call.query.clone(),
-        method: call.method.clone(),
-        headers: call.headers.clone(),
-        rest: String::new(),
-        in_process: call.in_process,
-        warnings: Warnings::default(),
-        body: Mutex::new(None),
-        upgrade: Mutex::new(None),
-    })
+    Ok(call.derived(&call.served, Attributes { name, namespace, ..call.attributes.clone() }))
 }

@@ -29,7 +29,7 @@ pub async fn patch(call: &Call) -> Answer {
 }
 
 /// The patch as a value, with what strict reading has against it.
-fn read(kind: PatchKind, bytes: &[u8]) -> Result<(Value, Vec<String>), Status> {
+pub fn read(kind: PatchKind, bytes: &[u8]) -> Result<(Value, Vec<String>), Status> {
     let format = if kind == PatchKind::Apply { Format::Yaml } else { Format::Json };
     let decoded = codec::decode_any(bytes, format, Validation::Warn);
     let decoded = decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
