@@ -82,10 +82,6 @@ impl Probes {
             tracked.held = true;
             tracked.run = 0;
         }
-        if success && kind == ProbeKind::Startup {
-            let mine = |key: &(String, ProbeKind)| key.0 == id && key.1 != ProbeKind::Startup;
-            self.0.iter_mut().filter(|(key, _)| mine(key)).for_each(|(_, tracked)| tracked.due_at = tracked.due_at.min(now));
-        }
     }
 
     pub fn keep(&mut self, keep: impl Fn(&str) -> bool) {

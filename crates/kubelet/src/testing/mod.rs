@@ -1,4 +1,6 @@
 //! What tests need: scratch directories that go away by themselves.
+pub mod story;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,4 +21,13 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.path);
     }
+}
+
+/// A pod `default/p` with uid `u` and this spec.
+pub fn pod(mut spec: serde_json::Value) -> k8s_openapi::api::core::v1::Pod {
+    if spec["containers"].is_null() {
+        spec["containers"] = serde_json::json!([{"name": "a", "image": "img"}]);
+    }
+    let metadata = serde_json::json!({"name": "p", "namespace": "default", "uid": "u", "generation": 1});
+    serde_json::from_value(serde_json::json!({"metadata": metadata, "spec": spec})).expect("a pod in JSON")
 }

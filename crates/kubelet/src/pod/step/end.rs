@@ -43,8 +43,3 @@ pub(super) fn kills(pod: &Pod, observed: &Observed, grace_seconds: i64) -> Vec<K
     let one = |seen| Kill { grace_seconds, ..kill(pod, seen, String::new(), Some(grace_seconds)) };
     observed.running().map(one).collect()
 }
-
-/// Is a kill of this pod one that runs hooks and waits?
-pub fn orderly(pod: &Pod) -> bool {
-    pod.init_containers().iter().any(crate::pod::view::is_sidecar)
-}
