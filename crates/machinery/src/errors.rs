@@ -72,6 +72,10 @@ impl Errors {
         self.push(field, "FieldValueNotFound", format!("Not found: {}", shown(value)));
     }
 
+    pub fn not_found_because(&mut self, field: &str, value: impl Serialize, detail: &str) {
+        self.push(field, "FieldValueNotFound", format!("Not found: {}: {detail}", shown(value)));
+    }
+
     pub fn forbidden(&mut self, field: &str, detail: &str) {
         self.push(field, "FieldValueForbidden", format!("Forbidden: {detail}"));
     }
