@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod cleanup;
 pub mod driver;
+pub mod nodes;
 pub mod objects;
 pub mod services;
 pub mod settings;
@@ -26,6 +27,11 @@ pub fn all() -> Vec<&'static Controller> {
         &services::mirroring::CONTROLLER,
         &accounts::serviceaccount::CONTROLLER,
         &accounts::rootca::CONTROLLER,
+        &nodes::lifecycle::CONTROLLER,
+        &nodes::eviction::CONTROLLER,
+        &nodes::ipam::CONTROLLER,
+        &nodes::ttl::CONTROLLER,
+        &cleanup::pods::CONTROLLER,
     ]
 }
 

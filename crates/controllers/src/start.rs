@@ -132,6 +132,7 @@ fn spawn(
         started: config.clock.now(),
         settings: settings.clone(),
         counters,
+        noticed: Default::default(),
     };
     let (caches, clock) = (caches.clone(), config.clock.clone());
     handle.tasks.spawn(async move {

@@ -1,6 +1,6 @@
 //! A cluster in memory for tests: controllers plan from its caches, and it applies their steps as the API server would. It
 //! shows that controllers settle (a plan carried out leaves nothing to plan), alone and together.
-use crate::driver::{Caches, Controller, Failure, Moment, Plan, Source, Step, Target, What};
+use crate::driver::{Caches, Controller, Failure, Moment, Noticed, Plan, Source, Step, Target, What};
 use crate::settings::Settings;
 use client::Patch;
 use jiff::Timestamp;
@@ -23,6 +23,7 @@ pub struct World {
     queue: BTreeSet<(usize, Key)>,
     failed: BTreeSet<(usize, Key)>,
     timers: BTreeMap<(usize, Key), Timestamp>,
+    noticed: BTreeMap<(&'static str, Key), Noticed>,
     version: u64,
     log: Vec<String>,
 }
@@ -44,6 +45,7 @@ impl World {
             queue: BTreeSet::new(),
             failed: BTreeSet::new(),
             timers: BTreeMap::new(),
+            noticed: BTreeMap::new(),
             version: 100,
             log: Vec::new(),
         }
@@ -132,7 +134,8 @@ impl World {
     pub fn fixpoint(&mut self) {
         self.settle();
         let keys: BTreeSet<Key> = self.caches.all().flat_map(|(_, cache)| cache.keys()).collect();
-        for (controller, _) in &self.controllers {
+        let controllers: Vec<&'static Controller> = self.controllers.iter().map(|(controller, _)| *controller).collect();
+        for controller in controllers {
             for key in &keys {
                 let plan = self.plan(controller, key, None);
                 assert_eq!(plan.writes(), 0, "{} plans again at {key}: {:?}", controller.name, plan.steps);
@@ -178,9 +181,13 @@ impl World {
         }
     }
 
-    fn plan(&self, controller: &Controller, key: &Key, failed: Option<&Failure>) -> Plan {
-        let moment = Moment { now: self.now, started: self.now, failed, settings: &self.settings };
-        (controller.plan)(&self.caches, key, &moment)
+    fn plan(&mut self, controller: &Controller, key: &Key, failed: Option<&Failure>) -> Plan {
+        let entry = (controller.name, key.clone());
+        let noticed = self.noticed.remove(&entry).unwrap_or_default();
+        let moment = Moment { now: self.now, started: self.now, failed, settings: &self.settings, noticed: &noticed };
+        let plan = (controller.plan)(&self.caches, key, &moment);
+        self.noticed.insert(entry, noticed.next());
+        plan
     }
 
     fn apply(&mut self, step: Step) -> Result<(), Failure> {

@@ -1,3 +1,4 @@
 //! Controllers that take away what is no longer wanted.
 pub mod garbage;
 pub mod namespace;
+pub mod pods;

@@ -11,6 +11,7 @@ use machinery::object::AnyObject;
 use machinery::status::Reason;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// So many requests of one plan are under way at most.
@@ -44,19 +45,18 @@ impl Carrier {
     /// Carries out `steps` up to the first failure.
     pub async fn carry(&self, steps: Vec<Step>) -> Carried {
         let mut carried = Carried::default();
-        let mut steps = std::collections::VecDeque::from(steps);
+        let mut steps = VecDeque::from(steps);
         let mut at_once = 1;
-        while let Some(first) = steps.front() {
-            let lane = first.lane().map(|(verb, what)| (verb, what.clone()));
-            let mut batch = Vec::new();
-            while batch.len() < at_once && steps.front().is_some_and(|step| batch.is_empty() || same_lane(step, &lane)) {
-                batch.extend(steps.pop_front());
-            }
+        while !steps.is_empty() {
+            let batch = next_batch(&mut steps, at_once);
+            let last = batch.last().and_then(Step::lane).map(|(verb, what, subresource)| (verb, what.clone(), subresource));
             self.batch(batch, &mut carried).await;
             if carried.failed.is_some() {
                 break;
             }
-            let goes_on = steps.front().is_some_and(|step| same_lane(step, &lane));
+            let goes_on = steps.front().and_then(Step::lane).is_some_and(|(verb, what, subresource)| {
+                last.as_ref().is_some_and(|last| (last.0, &last.1, last.2) == (verb, what, subresource))
+            });
             at_once = if goes_on { (at_once * 2).min(MAX_IN_FLIGHT) } else { 1 };
         }
         carried
@@ -148,8 +148,18 @@ struct Wrote {
     written: Written,
 }
 
-fn same_lane(step: &Step, lane: &Option<(super::plan::Verb, What)>) -> bool {
-    matches!((step.lane(), lane), (Some((verb, what)), Some((lane_verb, lane_what))) if verb == *lane_verb && what == lane_what)
+/// The first step, and its neighbours that may go out with it.
+fn next_batch(steps: &mut VecDeque<Step>, at_most: usize) -> Vec<Step> {
+    let mut batch: Vec<Step> = steps.pop_front().into_iter().collect();
+    while let (Some(first), Some(next)) = (batch.first(), steps.front()) {
+        let same = first.lane().is_some() && first.lane() == next.lane();
+        let again = next.key().is_some_and(|key| batch.iter().any(|step| step.key().as_ref() == Some(&key)));
+        if batch.len() >= at_most || !same || again {
+            break;
+        }
+        batch.extend(steps.pop_front());
+    }
+    batch
 }
 
 fn path_of(what: &What, object: &dyn AnyObject, subresource: &str) -> String {

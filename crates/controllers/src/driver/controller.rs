@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use machinery::meta::Key;
 use machinery::object::Resource;
 use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 
@@ -38,6 +40,35 @@ pub struct Moment<'a> {
     /// Why the plan that was just tried failed; only reports will be carried out.
     pub failed: Option<&'a Failure>,
     pub settings: &'a Settings,
+    pub noticed: &'a Noticed,
+}
+
+impl Moment<'_> {
+    /// When this controller first noticed `fact` about this key. A fact that a plan does not ask about is forgotten.
+    pub fn since(&self, fact: &str) -> Timestamp {
+        let first = self.noticed.before.get(fact).copied().unwrap_or(self.now);
+        self.noticed.now.borrow_mut().insert(fact.into(), first);
+        first
+    }
+}
+
+/// What a controller noticed about one key and when: for facts whose beginning stands in no object, as when a node was last
+/// heard of by this process's clock.
+#[derive(Debug, Default)]
+pub struct Noticed {
+    before: BTreeMap<String, Timestamp>,
+    now: RefCell<BTreeMap<String, Timestamp>>,
+}
+
+impl Noticed {
+    /// What the next plan starts from.
+    pub fn next(self) -> Noticed {
+        Noticed { before: self.now.into_inner(), now: RefCell::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty()
+    }
 }
 
 /// A kind that a controller reads.

@@ -10,5 +10,5 @@ pub mod queue;
 pub mod run;
 
 pub use caches::Caches;
-pub use controller::{Controller, Moment, Source, itself, looks_at, reads, reads_indexed};
+pub use controller::{Controller, Moment, Noticed, Source, itself, looks_at, reads, reads_indexed};
 pub use plan::{Deletion, Failure, Outcome, Plan, Step, Target, Verb, What};

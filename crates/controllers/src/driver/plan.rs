@@ -217,11 +217,22 @@ impl Step {
         }
     }
 
-    /// Steps of equal `Some` may go out at once when they are neighbours.
-    pub fn lane(&self) -> Option<(Verb, &What)> {
+    /// Neighbours of one lane that are about different objects go out at once.
+    pub fn lane(&self) -> Option<(Verb, &What, &'static str)> {
         match self {
-            Step::Create { what, .. } => Some((Verb::Create, what)),
-            Step::Delete { target, .. } => Some((Verb::Delete, &target.what)),
+            Step::Create { what, .. } => Some((Verb::Create, what, "")),
+            Step::Delete { target, .. } => Some((Verb::Delete, &target.what, "")),
+            Step::Update { what, subresource, .. } => Some((Verb::Update, what, subresource)),
+            Step::Patch { target, subresource, .. } => Some((Verb::Update, &target.what, subresource)),
+            Step::Call { .. } | Step::Tell(_) => None,
+        }
+    }
+
+    /// The object that is changed; `None` for one to be created.
+    pub fn key(&self) -> Option<Key> {
+        match self {
+            Step::Update { object, .. } => Some(Key::of(object.meta())),
+            Step::Patch { target, .. } | Step::Delete { target, .. } => Some(target.key.clone()),
             _ => None,
         }
     }

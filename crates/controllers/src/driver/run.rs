@@ -2,7 +2,7 @@
 //! after the caches have seen what its last plan wrote.
 use super::caches::Caches;
 use super::carry::{Carrier, seen};
-use super::controller::{Controller, Moment};
+use super::controller::{Controller, Moment, Noticed};
 use super::metrics::{Counters, add};
 use super::plan::{Failure, Plan};
 use super::queue::{Next, Queue};
@@ -10,6 +10,8 @@ use crate::settings::Settings;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use machinery::meta::Key;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use stdx::clock::Clock;
 use tokio::sync::Semaphore;
@@ -63,6 +65,7 @@ pub struct Planner {
     pub started: Timestamp,
     pub settings: Arc<Settings>,
     pub counters: Arc<Counters>,
+    pub noticed: Mutex<HashMap<Key, Noticed>>,
 }
 
 impl Worker for Planner {
@@ -95,8 +98,14 @@ impl Worker for Planner {
 impl Planner {
     fn plan(&self, key: &Key, failed: Option<&Failure>) -> Plan {
         add(&self.counters.plans, 1);
-        let moment = Moment { now: self.clock.now(), started: self.started, failed, settings: &self.settings };
-        (self.controller.plan)(&self.caches, key, &moment)
+        let noticed = self.noticed.lock().remove(key).unwrap_or_default();
+        let moment = Moment { now: self.clock.now(), started: self.started, failed, settings: &self.settings, noticed: &noticed };
+        let plan = (self.controller.plan)(&self.caches, key, &moment);
+        let noticed = noticed.next();
+        if !noticed.is_empty() {
+            self.noticed.lock().insert(key.clone(), noticed);
+        }
+        plan
     }
 
     /// Plans once more with the failure known, and carries out what only tells about it.

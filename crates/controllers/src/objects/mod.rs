@@ -1,9 +1,11 @@
 //! Small accessors over API objects that several controllers share. Pure.
+pub mod affinity;
 pub mod conditions;
 pub mod hash;
 pub mod owners;
 pub mod pods;
 pub mod selectors;
+pub mod taints;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
