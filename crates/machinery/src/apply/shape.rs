@@ -51,7 +51,7 @@ impl Shape {
 
     pub fn of_field(field: &'static Field) -> Shape {
         match &field.ty {
-            Type::Message(message) => Shape::Message { message: message.get(), atomic: field.atomic || message.get().atomic },
+            Type::Message(message) => Shape::Message { message: message.get(), atomic: (field.atomic || message.get().atomic) && !field.granular },
             Type::Map(element) => Shape::Map { element, atomic: field.atomic },
             Type::List(element) => {
                 let items = match field.list_type {

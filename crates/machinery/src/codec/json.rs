@@ -172,7 +172,7 @@ impl Reader<'_> {
         let mut names: Vec<&str> = Vec::new();
         for step in &self.steps {
             if let Step::Field(name, embedded) = step {
-                names.extend(*embedded);
+                names.extend_from_slice(embedded);
                 names.push(name);
             }
         }
@@ -185,7 +185,7 @@ impl Reader<'_> {
         let mut list = Vec::new();
         while self.tokens.element(list.is_empty())? {
             self.steps.push(Step::Index(list.len()));
-            let value = self.value(element, go_type)?;
+            let value = self.value(element, go_element(go_type))?;
             self.steps.pop();
             list.push(value.unwrap_or_else(|| zero(element)));
         }
@@ -202,7 +202,7 @@ impl Reader<'_> {
                 note(&mut self.problems, "duplicate", &self.steps, &key);
             }
             self.steps.push(Step::Key(key.clone()));
-            let value = self.value(element, go_type)?;
+            let value = self.value(element, go_element(go_type))?;
             self.steps.pop();
             map.insert(key.into_owned(), value.unwrap_or_else(|| zero(element)));
         }
@@ -319,18 +319,32 @@ fn zero(ty: &Type) -> Value {
     }
 }
 
+/// The type of a list's or map's elements as Go writes it; nothing if that does not show.
+fn go_element(go_type: &str) -> &str {
+    let rest = go_type.strip_prefix("map").map(|rest| rest.split_once(']').map_or("", |(_, element)| element));
+    rest.or_else(|| go_type.strip_prefix("[]")).unwrap_or_default()
+}
+
 /// The type as the original's errors call it.
 fn go_name(ty: &Type, go_type: &str) -> String {
     match ty {
-        Type::List(element) => format!("[]{}", go_name(element, go_type)),
-        Type::Map(element) => format!("map[string]{}", go_name(element, go_type)),
+        _ if !go_type.is_empty() => go_type.into(),
+        Type::List(element) => format!("[]{}", go_name(element, "")),
+        Type::Map(element) => format!("map[string]{}", go_name(element, "")),
         Type::Message(message) => message.get().go_name.into(),
         Type::Bytes => "[]uint8".into(),
-        _ if !go_type.is_empty() => go_type.into(),
         Type::Bool => "bool".into(),
         Type::Int32 => "int32".into(),
         Type::Int64 => "int64".into(),
         Type::Float64 => "float64".into(),
+        Type::Quantity => "resource.Quantity".into(),
+        Type::Time => "v1.Time".into(),
+        Type::MicroTime => "v1.MicroTime".into(),
+        Type::Duration => "v1.Duration".into(),
+        Type::IntOrString => "intstr.IntOrString".into(),
+        Type::Raw => "runtime.RawExtension".into(),
+        Type::FieldsV1 => "v1.FieldsV1".into(),
+        Type::Json => "v1.JSON".into(),
         _ => "string".into(),
     }
 }

@@ -361,8 +361,8 @@ impl<'a> Tokens<'a> {
 /// A step on the way to a value.
 #[derive(Clone, Debug)]
 pub(super) enum Step<'a> {
-    /// A struct's field, with the embedded struct it lies in.
-    Field(&'static str, Option<&'static str>),
+    /// A struct's field, with the embedded structs it lies in.
+    Field(&'static str, &'static [&'static str]),
     Key(Cow<'a, str>),
     Index(usize),
 }

@@ -114,6 +114,9 @@ fn property(field: &Field, description: &str, found: &mut Vec<String>) -> Value 
     if field.atomic {
         set("x-kubernetes-map-type", "atomic".into());
     }
+    if field.granular {
+        set("x-kubernetes-map-type", "granular".into());
+    }
     match (field.patch_merge, field.patch_retain_keys) {
         (true, true) => set("x-kubernetes-patch-strategy", "merge,retainKeys".into()),
         (true, false) => set("x-kubernetes-patch-strategy", "merge".into()),

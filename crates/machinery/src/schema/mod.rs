@@ -28,6 +28,8 @@ pub struct Message {
     short_name: &'static str,
     /// Every JSON field, embedded ones included, sorted by name.
     json: Vec<(&'static str, FieldAt)>,
+    /// Names of the embedded structs that fields lie in; the first is none.
+    embeddings: Vec<&'static [&'static str]>,
     /// Positions in `json` plus one, by the hash of the name; 0 is empty. At least twice as many as fields, a power of two.
     slots: Vec<u8>,
     /// Indexes into `fields` by rising protobuf number.
@@ -46,7 +48,8 @@ pub struct Gvk {
 pub struct Found {
     pub field: &'static Field,
     pub position: usize,
-    pub embedded: Option<&'static str>,
+    /// The embedded structs it lies in, from the outside.
+    pub embedded: &'static [&'static str],
 }
 
 /// Which message, which field of it.
@@ -54,8 +57,8 @@ pub struct Found {
 struct FieldAt {
     message: u16,
     field: u16,
-    /// Of an embedded struct.
-    embedded: bool,
+    /// Index into `embeddings`.
+    embedding: u8,
 }
 
 /// Spreads field names well enough: length, ends and middle.
@@ -89,6 +92,8 @@ pub struct Field {
     pub list_map_keys: Vec<&'static str>,
     /// A map or struct in this place is replaced as a whole by apply.
     pub atomic: bool,
+    /// Here it is not, even if its type is.
+    pub granular: bool,
     /// Strategic merge: `merge` (otherwise the list is replaced).
     pub patch_merge: bool,
     /// Strategic merge: `retainKeys`.
@@ -99,7 +104,7 @@ pub struct Field {
     pub enum_values: Vec<&'static str>,
     /// OpenAPI format (`int32`, `byte`, `date-time`, …) or nothing.
     pub format: &'static str,
-    /// The named type of a scalar as type errors call it (`v1.RestartPolicy`), or nothing.
+    /// The type as type errors call it (`v1.RestartPolicy`, `map[string]v1.ExtraValue`), or nothing where it follows from `ty`.
     pub go_type: &'static str,
 }
 
@@ -213,10 +218,10 @@ impl Message {
         let mut slot = hash(name) & mask;
         loop {
             let position = (self.slots[slot] as usize).checked_sub(1)?;
-            let (known, FieldAt { message, field, embedded }) = self.json[position];
+            let (known, FieldAt { message, field, embedding }) = self.json[position];
             if known == name {
-                let owner = &table().messages[message as usize];
-                return Some(Found { field: &owner.fields[field as usize], position, embedded: embedded.then_some(owner.short_name) });
+                let field = &table().messages[message as usize].fields[field as usize];
+                return Some(Found { field, position, embedded: self.embeddings[embedding as usize] });
             }
             slot = (slot + 1) & mask;
         }

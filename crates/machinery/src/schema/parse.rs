@@ -46,6 +46,7 @@ fn message(mut columns: impl Iterator<Item = &'static str>) -> Message {
         short_name,
         json: Vec::new(),
         slots: Vec::new(),
+        embeddings: Vec::new(),
         by_number: Vec::new(),
     }
 }
@@ -66,6 +67,7 @@ fn field(mut columns: impl Iterator<Item = &'static str>, names: &HashMap<&'stat
         list_type: None,
         list_map_keys: Vec::new(),
         atomic: false,
+        granular: false,
         patch_merge: false,
         patch_retain_keys: false,
         patch_merge_key: None,
@@ -95,6 +97,7 @@ fn attribute(field: &mut Field, column: &'static str) {
             field.list_map_keys = keys.split(',').filter(|key| !key.is_empty()).collect();
         }
         "atomic" => field.atomic = true,
+        "granular" => field.granular = true,
         "merge" => field.patch_merge = true,
         "retain" => field.patch_retain_keys = true,
         "key" => field.patch_merge_key = Some(value),
@@ -139,7 +142,7 @@ fn kind(text: &'static str, names: &HashMap<&'static str, u16>) -> Type {
 fn index(messages: &mut [Message]) {
     for at in 0..messages.len() {
         let mut json = Vec::new();
-        flatten(messages, at as u16, &mut json);
+        messages[at].embeddings = flatten(messages, at as u16, &mut json);
         json.sort_by_key(|(name, _, depth)| (*name, *depth));
         json.dedup_by_key(|(name, _, _)| *name);
         let mut by_number: Vec<u16> =
@@ -168,14 +171,28 @@ fn slots(json: &[(&'static str, FieldAt, usize)]) -> Vec<u8> {
     slots
 }
 
-fn flatten(messages: &[Message], at: u16, json: &mut Vec<(&'static str, FieldAt, usize)>) {
-    fn walk(messages: &[Message], at: u16, depth: usize, json: &mut Vec<(&'static str, FieldAt, usize)>) {
-        for (index, field) in messages[at as usize].fields.iter().enumerate() {
-            match &field.ty {
-                Type::Message(inner) if field.inline => walk(messages, inner.0, depth + 1, json),
-                _ => json.push((field.name, FieldAt { message: at, field: index as u16, embedded: depth > 0 }, depth)),
+/// What stands for embedded structs; the table lives as long as the program, and so do these names.
+type Embeddings = Vec<&'static [&'static str]>;
+
+fn flatten(messages: &[Message], at: u16, json: &mut Vec<(&'static str, FieldAt, usize)>) -> Embeddings {
+    let mut embeddings: Embeddings = vec![&[]];
+    walk(messages, at, 0, &mut embeddings, json);
+    embeddings
+}
+
+/// `embedding` tells the embedded structs on the way to this message.
+fn walk(messages: &[Message], at: u16, embedding: usize, embeddings: &mut Embeddings, json: &mut Vec<(&'static str, FieldAt, usize)>) {
+    for (index, field) in messages[at as usize].fields.iter().enumerate() {
+        match &field.ty {
+            Type::Message(inner) if field.inline => {
+                let inside = [embeddings[embedding], &[messages[inner.0 as usize].short_name]].concat();
+                embeddings.push(inside.leak());
+                walk(messages, inner.0, embeddings.len() - 1, embeddings, json);
+            }
+            _ => {
+                let at = FieldAt { message: at, field: index as u16, embedding: embedding as u8 };
+                json.push((field.name, at, embeddings[embedding].len()));
             }
         }
     }
-    walk(messages, at, 0, json)
 }

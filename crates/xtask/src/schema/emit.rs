@@ -47,11 +47,21 @@ struct Tables<'a> {
     done: BTreeMap<String, String>,
     waiting: Vec<(&'a Package, &'a Declared)>,
     seen: HashSet<String>,
+    /// Embedded structs that OpenAPI does not know by themselves, with the message that embeds them.
+    embedded_in: BTreeMap<String, String>,
     protobuf: &'a Protobuf,
 }
 
 pub fn table(packages: &[Package], facts: &Facts, protobuf: &Protobuf) -> Result<String, Error> {
-    let mut tables = Tables { packages, facts, done: BTreeMap::new(), waiting: Vec::new(), seen: HashSet::new(), protobuf };
+    let mut tables = Tables {
+        packages,
+        facts,
+        done: BTreeMap::new(),
+        waiting: Vec::new(),
+        seen: HashSet::new(),
+        embedded_in: BTreeMap::new(),
+        protobuf,
+    };
     for package in packages {
         for declared in package.types.iter().filter(|declared| is_root(package, declared)) {
             tables.want(package, declared);
@@ -127,6 +137,10 @@ impl<'a> Tables<'a> {
         let repeated = self.protobuf.get(message).is_none_or(|repeated| repeated.contains(number));
         add(resolved.text.starts_with("[]") && number != "0" && !repeated, "wrap");
         if json.is_empty() {
+            if self.facts.message(&resolved.text).is_none() {
+                let outer = self.embedded_in.get(message).cloned().unwrap_or_else(|| message.to_string());
+                self.embedded_in.entry(resolved.text).or_insert(outer);
+            }
             return Ok(columns.join("\t") + "\n");
         }
         self.facts_of(message, field, &resolved, &mut columns);
@@ -136,6 +150,7 @@ impl<'a> Tables<'a> {
     /// Attributes that the OpenAPI documents know; for messages that are no longer served, those of the Go tags and markers.
     fn facts_of(&self, message: &str, field: &Field, resolved: &Resolved, columns: &mut Vec<String>) {
         let json = &field.json[0];
+        let message = self.embedded_in.get(message).map_or(message, String::as_str);
         let marker = |key: &str| field.markers.iter().find_map(|marker| marker.strip_prefix(key)?.strip_prefix('='));
         let served = self.facts.message(message).is_some();
         let schema = self.facts.field(message, json).cloned().unwrap_or(Value::Null);
@@ -152,6 +167,7 @@ impl<'a> Tables<'a> {
         columns.extend(list.map(|list| if keys.is_empty() { format!("list={list}") } else { format!("list={list}:{}", keys.join(",")) }));
         let map = if served { fact("x-kubernetes-map-type") } else { marker("mapType").or(marker("structType")) };
         columns.extend((map == Some("atomic")).then(|| "atomic".to_string()));
+        columns.extend((map == Some("granular")).then(|| "granular".to_string()));
         let strategies: Vec<&str> = field.patch_strategy.split(',').collect();
         columns.extend(strategies.contains(&"merge").then(|| "merge".to_string()));
         columns.extend(strategies.contains(&"retainKeys").then(|| "retain".to_string()));
@@ -167,7 +183,7 @@ impl<'a> Tables<'a> {
         if let (Some(format), "string") = (fact("format"), resolved.text.as_str()) {
             columns.push(format!("format={format}"));
         }
-        if !resolved.go_type.is_empty() {
+        if resolved.go_type != usual_go_type(&resolved.text) {
             columns.push(format!("go={}", resolved.go_type));
         }
     }
@@ -177,11 +193,12 @@ impl<'a> Tables<'a> {
             return Ok(Resolved::plain("bytes"));
         }
         if let Some(element) = expression.strip_prefix("[]") {
-            return Ok(self.resolve(package, declared, element.trim_start_matches('*'))?.under("[]"));
+            return Ok(self.resolve(package, declared, element.trim_start_matches('*'))?.under("[]", "[]"));
         }
         if let Some(rest) = expression.strip_prefix("map[") {
-            let element = rest.split_once(']').ok_or("a map without value type")?.1;
-            return Ok(self.resolve(package, declared, element)?.under("{}"));
+            let (key, element) = rest.split_once(']').ok_or("a map without value type")?;
+            let key = self.resolve(package, declared, key)?.go_type;
+            return Ok(self.resolve(package, declared, element)?.under("{}", &format!("map[{key}]")));
         }
         let scalar = match expression {
             "string" | "bool" | "int32" | "int64" | "float64" => Some(expression),
@@ -230,9 +247,7 @@ impl<'a> Tables<'a> {
             Shape::Alias(expression) => self.resolve(package, declared, expression),
             Shape::Named(expression) => {
                 let mut resolved = self.resolve(package, declared, expression)?;
-                if !resolved.text.contains(['[', '{', '.']) {
-                    resolved.go_type = format!("{version}.{name}");
-                }
+                resolved.go_type = format!("{version}.{name}");
                 if declared.markers.iter().any(|marker| marker == "enum") {
                     let values = package.constants.iter().filter(|constant| constant.ty == name);
                     resolved.enum_values = values.filter_map(|constant| self.text(package, declared, &constant.value)).collect();
@@ -251,18 +266,41 @@ const STRUCTS: &[&str] = &["quantity", "intorstring", "raw", "time", "microtime"
 
 struct Resolved {
     text: String,
-    /// The named type of a scalar.
+    /// As type errors call it.
     go_type: String,
     enum_values: BTreeSet<String>,
 }
 
 impl Resolved {
     fn plain(text: &str) -> Resolved {
-        Resolved { text: text.into(), go_type: String::new(), enum_values: BTreeSet::new() }
+        Resolved { text: text.into(), go_type: usual_go_type(text), enum_values: BTreeSet::new() }
     }
 
-    fn under(self, prefix: &str) -> Resolved {
-        Resolved { text: format!("{prefix}{}", self.text), ..self }
+    fn under(self, prefix: &str, go_prefix: &str) -> Resolved {
+        Resolved { text: format!("{prefix}{}", self.text), go_type: format!("{go_prefix}{}", self.go_type), ..self }
+    }
+}
+
+/// The Go type that readers of the table assume when it names none.
+fn usual_go_type(text: &str) -> String {
+    if let Some(element) = text.strip_prefix("[]") {
+        return format!("[]{}", usual_go_type(element));
+    }
+    if let Some(element) = text.strip_prefix("{}") {
+        return format!("map[string]{}", usual_go_type(element));
+    }
+    match text {
+        "bytes" => "[]uint8".into(),
+        "quantity" => "resource.Quantity".into(),
+        "time" => "v1.Time".into(),
+        "microtime" => "v1.MicroTime".into(),
+        "duration" => "v1.Duration".into(),
+        "intorstring" => "intstr.IntOrString".into(),
+        "raw" => "runtime.RawExtension".into(),
+        "fieldsv1" => "v1.FieldsV1".into(),
+        "json" => "v1.JSON".into(),
+        name if name.contains('.') => name.rsplit('.').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("."),
+        scalar => scalar.into(),
     }
 }
 

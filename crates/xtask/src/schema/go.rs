@@ -139,7 +139,7 @@ fn constant(line: &str) -> Option<Constant> {
     let (left, right): (Vec<&str>, &str) = (left.split_whitespace().collect(), right.trim());
     let made = |name: &str, ty: &str, value: &str| Constant { name: name.into(), ty: ty.into(), value: value.into() };
     match left.as_slice() {
-        [name, ty] => Some(made(name, ty, right.split_whitespace().next()?)),
+        [name, ty] => Some(made(name, ty, right)),
         [name] => right.split_once('(').and_then(|(ty, value)| Some(made(name, ty, value.split(')').next()?))),
         _ => None,
     }
