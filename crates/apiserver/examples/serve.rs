@@ -41,6 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("https://127.0.0.1:{port}");
     let kubeconfig = Kubeconfig::for_pair(&url, directory.ca().cert(), &admin.cert, &admin.key.to_pem());
     kubeconfig.write(&folder.join("kubeconfig"), "example", "admin")?;
+    apiserver::bootstrap::bootstrap(&server).await?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     server.serve(listener, Some(tls)).await;
     Ok(())

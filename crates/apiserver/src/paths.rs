@@ -32,7 +32,7 @@ pub async fn answer(state: &Arc<State>, parts: &Parts, query: &Query) -> Option<
     };
     let answer = match known {
         Some(answer) => answer,
-        None => openapi::answer(state, parts, query)?,
+        None => openapi::answer(parts, query)?,
     };
     Some(if matches!(parts.method, Method::GET | Method::HEAD) { answer } else { Err(method_not_allowed()) })
 }

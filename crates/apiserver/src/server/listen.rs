@@ -132,6 +132,8 @@ async fn answer(
     let audit = server.state.config.random.uuid();
     let mut response = server.call(request).await;
     header(&mut response, "audit-id", &audit);
-    header(&mut response, "cache-control", "no-cache, private");
+    if !response.headers().contains_key(http::header::CACHE_CONTROL) {
+        header(&mut response, "cache-control", "no-cache, private");
+    }
     Ok(response)
 }
