@@ -52,7 +52,12 @@ pub static CRONJOB: Kind<CronJob> = Kind {
             None => "<none>".into(),
         }),
     ],
-    subresources: &[Subresource { name: "status", verbs: STATUS_VERBS, prepare: |new, old| new.spec = old.spec.clone(), validate: |_, _, _| {} }],
+    subresources: &[Subresource {
+        name: "status",
+        verbs: STATUS_VERBS,
+        prepare: |new, old| new.spec = old.spec.clone(),
+        validate: |_, _, _| {},
+    }],
     ..Kind::of(Names {
         group: "batch",
         version: "v1",
@@ -119,7 +124,8 @@ fn validate(spec: &CronJobSpec, errors: &mut Errors) {
 /// The form only: which zones there are, the controller's database knows.
 fn time_zone(zone: &str, errors: &mut Errors) {
     let known = |letter: char| letter.is_ascii_alphanumeric() || ".-_+".contains(letter);
-    let part = |part: &str| (1..=14).contains(&part.len()) && part.chars().all(known) && !part.starts_with('-') && part != "." && part != "..";
+    let part =
+        |part: &str| (1..=14).contains(&part.len()) && part.chars().all(known) && !part.starts_with('-') && part != "." && part != "..";
     if zone.is_empty() {
         errors.invalid("timeZone", zone, "timeZone must be nil or non-empty string");
     } else if !zone.split('/').all(part) {

@@ -32,7 +32,8 @@ pub fn problem(schedule: &str) -> Option<String> {
 
 fn word_problem(text: &str) -> Option<String> {
     if let Some(duration) = text.strip_prefix("@every ") {
-        let numbered = duration.starts_with(|first: char| first.is_ascii_digit()) && duration.ends_with(|last: char| last.is_ascii_alphabetic());
+        let numbered =
+            duration.starts_with(|first: char| first.is_ascii_digit()) && duration.ends_with(|last: char| last.is_ascii_alphabetic());
         return (!numbered).then(|| format!("failed to parse duration {text}: time: invalid duration {duration:?}"));
     }
     (!WORDS.contains(&text)).then(|| format!("unrecognized descriptor: {text}"))

@@ -66,7 +66,8 @@ fn indexed_jobs_have_rules_of_their_own() {
         job["spec"]["manualSelector"] = true.into();
         job["spec"]["completionMode"] = "Indexed".into();
         job["spec"]["completions"] = 5.into();
-        job["spec"]["successPolicy"] = json!({"rules": [{"succeededIndexes": "0-2,1"}, {"succeededIndexes": "0,2-3", "succeededCount": 6}, {}]});
+        job["spec"]["successPolicy"] =
+            json!({"rules": [{"succeededIndexes": "0-2,1"}, {"succeededIndexes": "0,2-3", "succeededCount": 6}, {}]});
     });
     expect![[r#"
         spec.successPolicy.rules[0].succeededIndexes: Invalid value: "0-2,1": error parsing succeededIndexes: non-increasing order, previous: 2, current: 1
@@ -129,10 +130,7 @@ fn prints_rows() {
         job["status"] = json!({"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:05Z", "succeeded": 1,
             "conditions": [{"type": "Complete", "status": "True"}]});
     });
-    assert_eq!(
-        cells(&job::JOB, object),
-        json!(["sum", "Complete", "1/1", "65s", "60m", "c", "i", "batch.kubernetes.io/controller-uid=u"])
-    );
+    assert_eq!(cells(&job::JOB, object), json!(["sum", "Complete", "1/1", "65s", "60m", "c", "i", "batch.kubernetes.io/controller-uid=u"]));
     assert_eq!(
         cells(&cronjob::CRONJOB, minimal(cronjob::MINIMAL)),
         json!(["nightly", "0 3 * * *", "<none>", "False", 0, "<none>", "<unknown>", "c", "i", "<none>"])

@@ -45,6 +45,8 @@ fn interval(part: &str, completions: i32) -> Result<(i32, i32), String> {
             let (first, end) = (read(first)?, read(end)?);
             if first >= end { Err(format!("non-increasing order, previous: {first}, current: {end}")) } else { Ok((first, end)) }
         }
-        _ => Err(format!("the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'")),
+        _ => Err(format!(
+            "the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+        )),
     }
 }

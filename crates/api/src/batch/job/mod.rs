@@ -8,11 +8,11 @@ pub(crate) use validate::{JobPlace, validate_spec};
 use crate::apps::template;
 use crate::check::{OBJECT_VERBS, STATUS_VERBS, column, name_warning, selector_cell, wide};
 use crate::core::pod::default_pod_template;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use machinery::kind::{Field, Kind, Names, Subresource};
 use machinery::table::{age_column, human, name_column};
-use jiff::Timestamp;
 
 pub const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 pub const JOB_NAME: &str = "batch.kubernetes.io/job-name";
