@@ -4,6 +4,7 @@
 //! view but the namespaces and the shared memory of sandboxes.
 pub mod capabilities;
 pub mod helper;
+pub mod image;
 pub mod keeper;
 pub mod problem;
 pub mod seccomp;

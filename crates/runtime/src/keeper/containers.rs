@@ -231,12 +231,12 @@ impl Keeper {
         };
         let (was_watched, terminal) = (kept.input_token, kept.start.terminal);
         if blocked && was_watched.is_none() {
-            let watched = kept.stdin.as_ref().and_then(|stdin| stdin.try_clone().ok());
             let token = self.token(Source::Input(number));
-            if let Some(stdin) = watched {
-                self.epoll.add(&stdin, token, Interest { read: false, write: true }).ok();
+            let kept = self.kept.get_mut(&number).expect("just seen");
+            if let Some(stdin) = &kept.stdin {
+                self.epoll.add(stdin, token, Interest { read: false, write: true }).ok();
             }
-            self.kept.get_mut(&number).expect("just seen").input_token = Some(token);
+            kept.input_token = Some(token);
         } else if !blocked {
             if let (Some(token), Some(stdin)) = (kept.input_token.take(), &kept.stdin) {
                 self.epoll.remove(stdin);
