@@ -149,6 +149,7 @@ impl Reader<'_> {
             (Type::Bool, Start::Bool) => Ok(Some(Value::Bool(self.tokens.boolean()?))),
             (Type::Int32 | Type::Int64 | Type::Float64, Start::Number) => self.number(ty, go_type),
             (Type::Bytes, Start::String) => self.bytes(),
+            (Type::Bytes, Start::Array) => self.byte_list(),
             (Type::Quantity, _) => self.quantity(start).map(Some),
             (Type::Time | Type::MicroTime | Type::Duration, _) => self.time(ty, start),
             (Type::IntOrString, _) => self.int_or_string(start),
@@ -238,6 +239,31 @@ impl Reader<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Bytes written as a list of numbers.
+    fn byte_list(&mut self) -> Result<Option<Value>, Fail> {
+        self.tokens.enter()?;
+        let mut bytes: Vec<u8> = Vec::new();
+        while self.tokens.element(bytes.is_empty())? {
+            let start = self.tokens.start()?;
+            let from = self.tokens.position();
+            self.tokens.skip()?;
+            let text = String::from_utf8_lossy(self.tokens.since(from));
+            match (start, text.parse()) {
+                (Start::Number, Ok(byte)) => bytes.push(byte),
+                (Start::Null, _) => bytes.push(0),
+                (Start::Number, _) => {
+                    self.mismatch(&format!("number {text}"), "uint8");
+                    bytes.push(0);
+                }
+                (start, _) => {
+                    self.mismatch(start.name(), "uint8");
+                    bytes.push(0);
+                }
+            }
+        }
+        Ok(Some(STANDARD.encode(bytes).into()))
     }
 
     fn quantity(&mut self, start: Start) -> Result<Value, Fail> {

@@ -61,6 +61,9 @@ pub fn document(path: &str) -> Option<Vec<u8>> {
 fn v3(served: &[&Resource], descriptions: &Descriptions) -> Value {
     let mut wanted = schemas::Wanted::default();
     let mut paths = Map::new();
+    if let Some(first) = served.first() {
+        paths::add_discovery(&path_of(first.group, first.version), first, &mut paths, &mut wanted);
+    }
     for resource in served {
         paths::add(resource, &mut paths, &mut wanted);
     }

@@ -1,7 +1,7 @@
 //! The operations of a resource: paths, actions, parameters, bodies, answers.
 use super::path_of;
 use super::schemas::{PATCH, Wanted};
-use crate::schema::{Resource, Subresource, for_gvk};
+use crate::schema::{Resource, Subresource, Type, for_gvk};
 use serde_json::{Map, Value, json};
 
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
@@ -45,6 +45,19 @@ struct Subject<'a> {
     gvk: (&'a str, &'a str, &'a str),
     schema: Option<&'static str>,
     namespaced: bool,
+}
+
+/// The path that lists the resources of a group and version.
+pub(super) fn add_discovery(path: &str, resource: &Resource, paths: &mut Map<String, Value>, wanted: &mut Wanted) {
+    let list = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList";
+    let content: Map<String, Value> = ANSWERS.iter().map(|kind| (kind.to_string(), json!({ "schema": wanted.reference(list) }))).collect();
+    let group = format!("{}{}", capitalized(&tag_group(resource.group)), capitalized(resource.version));
+    let get = json!({
+        "operationId": format!("get{group}APIResources"),
+        "tags": [tag(resource)],
+        "responses": { "200": { "description": "OK", "content": content }, "401": { "description": "Unauthorized" } },
+    });
+    paths.insert(format!("/{path}/"), json!({ "get": get }));
 }
 
 /// Adds all paths of a resource, remembering the schemas they name.
@@ -106,9 +119,26 @@ fn insert(
         let stands = path.contains(&format!("{{{name}}}"));
         parameters.extend((stands && (named || name == "namespace")).then(|| in_path(name)));
     }
-    parameters.push(query("pretty", "string"));
+    let options = for_gvk(subject.gvk.0, subject.gvk.1, subject.gvk.2).filter(|_| subject.gvk.2.ends_with("Options"));
+    match options {
+        Some(options) => {
+            parameters.extend(options.json_fields().filter_map(|(name, field)| Some(query(name, option_type(name, &field.ty)?))))
+        }
+        None => parameters.push(query("pretty", "string")),
+    }
     item.insert("parameters".into(), parameters.into());
     paths.insert(path, item.into());
+}
+
+/// A connection's options stand in the query.
+fn option_type(name: &str, ty: &Type) -> Option<&'static str> {
+    match ty {
+        _ if matches!(name, "kind" | "apiVersion") => None,
+        Type::Bool => Some("boolean"),
+        Type::Int32 | Type::Int64 => Some("integer"),
+        Type::String | Type::Time | Type::List(_) => Some("string"),
+        _ => None,
+    }
 }
 
 fn query(name: &str, kind: &str) -> Value {

@@ -43,9 +43,7 @@ impl<'a> Reader<'a> {
                 self.line = span.start.line();
                 Ok(event)
             }
-            Some(Err(error)) => {
-                Err(format!("error converting YAML to JSON: yaml: line {}: {}", error.marker().line(), error.info().to_lowercase()))
-            }
+            Some(Err(error)) => Err(format!("yaml: line {}: {}", error.marker().line(), error.info().to_lowercase())),
         }
     }
 
@@ -110,7 +108,7 @@ impl<'a> Reader<'a> {
                 Value::String(text) => text,
                 Value::Number(number) => number.to_string(),
                 Value::Bool(flag) => flag.to_string(),
-                other => return Err(format!("error converting YAML to JSON: yaml: unsupported map key {other}")),
+                other => return Err(format!("unsupported map key: {other}")),
             };
             let event = self.next()?;
             let value = self.node(event)?;

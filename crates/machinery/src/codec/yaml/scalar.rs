@@ -3,10 +3,10 @@ use serde_json::{Number, Value};
 
 /// `tag` is the suffix of an explicit tag (`str`, `int`, …).
 pub fn resolve(text: &str, plain: bool, tag: Option<&str>) -> Result<Value, String> {
-    match tag {
-        Some("str") => return Ok(text.into()),
-        Some("binary") => return Ok(text.split_whitespace().collect::<String>().into()),
-        Some("int" | "float" | "bool" | "null") => return word(text),
+    match tag.map(|tag| tag.rsplit(':').next().unwrap_or(tag)) {
+        Some("str") => Ok(text.into()),
+        Some("binary") => Ok(text.split_whitespace().collect::<String>().into()),
+        Some("int" | "float" | "bool" | "null") => word(text),
         _ if plain => word(text),
         _ => Ok(text.into()),
     }
@@ -17,9 +17,9 @@ fn word(text: &str) -> Result<Value, String> {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Ok(true.into()),
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Ok(false.into()),
-        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => {
-            return Err(format!("error converting YAML to JSON: json: unsupported value: {text}"));
-        }
+        ".nan" | ".NaN" | ".NAN" => return Err("json: unsupported value: NaN".into()),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Err("json: unsupported value: +Inf".into()),
+        "-.inf" | "-.Inf" | "-.INF" => return Err("json: unsupported value: -Inf".into()),
         _ => {}
     }
     if !text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
