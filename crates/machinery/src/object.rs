@@ -93,8 +93,19 @@ impl AnyObject for Dynamic {
         map.extend(self.rest.clone());
         Value::Object(map)
     }
+    /// In the order of typed objects: what it is, its metadata, the rest.
     fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.to_value()).expect("a JSON value has a JSON form")
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Ordered<'a> {
+            api_version: &'a str,
+            kind: &'a str,
+            metadata: &'a ObjectMeta,
+            #[serde(flatten)]
+            rest: &'a Map<String, Value>,
+        }
+        let Dynamic { api_version, kind, metadata, rest } = self;
+        serde_json::to_vec(&Ordered { api_version, kind, metadata, rest }).expect("a JSON value has a JSON form")
     }
     fn boxed_clone(&self) -> Box<dyn AnyObject> {
         Box::new(self.clone())

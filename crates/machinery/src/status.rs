@@ -193,6 +193,14 @@ impl Status {
     }
 }
 
+impl Cause {
+    fn to_value(&self) -> Value {
+        let texts = [("reason", &self.reason), ("message", &self.message), ("field", &self.field)];
+        let given = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        Value::Object(given.map(|(key, text)| (key.to_string(), text.as_str().into())).collect())
+    }
+}
+
 impl Details {
     fn to_value(&self) -> Value {
         let mut map = Map::new();
@@ -202,8 +210,7 @@ impl Details {
             }
         }
         if !self.causes.is_empty() {
-            let cause = |cause: &Cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field});
-            map.insert("causes".into(), self.causes.iter().map(cause).collect());
+            map.insert("causes".into(), self.causes.iter().map(Cause::to_value).collect());
         }
         if self.retry_after_seconds > 0 {
             map.insert("retryAfterSeconds".into(), self.retry_after_seconds.into());
