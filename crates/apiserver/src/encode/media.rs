@@ -1,7 +1,7 @@
 //! Which form an answer takes: media type, transformation (`as=Table`), gzip and pretty printing, from the request's headers.
 //! And which form a request's body has.
 use http::{HeaderMap, header};
-use machinery::status::{Reason, Status};
+use machinery::status::{Details, Reason, Status};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
@@ -106,10 +106,15 @@ impl Accept {
         if text.trim().is_empty() {
             return Ok(accept(Media::Json, Shape::Own, false));
         }
-        for clause in clauses(text) {
+        let clauses = clauses(text);
+        for clause in &clauses {
             if let Some((media, shape)) = clause.suits(offer) {
                 return Ok(accept(media, shape, clause.param("pretty") == "1"));
             }
+        }
+        if matches!(offer, Offer::Objects | Offer::Events) && !clauses.iter().any(|clause| clause.media(Offer::Objects).is_some()) {
+            let message = format!("406: Not Acceptable\n\nAvailable representations: {ACCEPTED}");
+            return Err(Status::new(Reason::NotAcceptable, message).with(Details::default()));
         }
         Err(not_acceptable(if offer == Offer::Events { ACCEPTED_STREAMS } else { ACCEPTED }))
     }
@@ -145,13 +150,17 @@ impl<'a> Clause<'a> {
         self.params.iter().find(|(own, _)| *own == key).map_or("", |(_, value)| value)
     }
 
+    fn media(&self, offer: Offer) -> Option<Media> {
+        match self.media.to_ascii_lowercase().as_str() {
+            "*/*" | "application/*" | "application/json" => Some(Media::Json),
+            "application/yaml" if offer != Offer::Events => Some(Media::Yaml),
+            "application/vnd.kubernetes.protobuf" => Some(Media::Protobuf),
+            _ => None,
+        }
+    }
+
     fn suits(&self, offer: Offer) -> Option<(Media, Shape)> {
-        let media = match self.media.to_ascii_lowercase().as_str() {
-            "*/*" | "application/*" | "application/json" => Media::Json,
-            "application/yaml" if offer != Offer::Events => Media::Yaml,
-            "application/vnd.kubernetes.protobuf" => Media::Protobuf,
-            _ => return None,
-        };
+        let media = self.media(offer)?;
         if !matches!(self.param("stream"), "" | "watch") {
             return None;
         }

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{Response, StatusCode};
 use machinery::object::{AnyObject, Stored};
-use machinery::status::Status;
+use machinery::status::{Reason, Status};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Arc;
@@ -32,13 +32,23 @@ pub fn stored(call: &Call, code: StatusCode, object: &Arc<Stored>) -> Answer {
             let table = kind.table(&object, metadata, version, include, now)?;
             wire::encode_value(&table, accept.media, accept.pretty)?
         }
-        Shape::Partial(version) | Shape::PartialList(version) => {
+        Shape::PartialList(_) => {
+            let why = "the requested object is not a list";
+            return Err(misshapen(call, "PartialObjectMetadataList", why, ""));
+        }
+        Shape::Partial(version) => {
             let object = decode(call, &object)?;
             wire::encode_value(&machinery::table::partial(&*object, version), accept.media, accept.pretty)?
         }
         Shape::Own | Shape::Discovery(_) => wire::encode_stored(&object, accept.media, accept.pretty)?,
     };
     Ok(bytes_answer(call, code, &accept, bytes))
+}
+
+/// A transformation that fits lists only, or objects only.
+pub fn misshapen(call: &Call, wanted: &str, why: &str, suffix: &str) -> Status {
+    let kind = call.served.kind.names().kind;
+    Status::new(Reason::NotAcceptable, format!("you requested {wanted}, but {why} (*core.{kind}{suffix})"))
 }
 
 /// The object is in the asked version here, so it is read by the asked kind alone.

@@ -16,7 +16,7 @@ pub struct Filter {
 impl Filter {
     pub fn parse(call: &Call) -> Result<Filter, Status> {
         let labels = call.query.text("labelSelector");
-        let labels = Selector::parse(labels).map_err(|error| Status::bad_request(format!("unable to parse requirement: {error}")))?;
+        let labels = Selector::parse(labels).map_err(|error| Status::bad_request(error.to_string()))?;
         let fields = FieldSelector::parse(call.query.text("fieldSelector")).map_err(|error| Status::bad_request(error.to_string()))?;
         let kind = &*call.served.kind;
         for term in &fields.terms {

@@ -133,7 +133,11 @@ pub fn answer(call: &Call, page: Page) -> Answer {
             let include = partial::include(&call.query)?;
             partial::table(&call.served, &page.objects, metadata, version, include, true, call.state.config.clock.now())?
         }
-        Shape::Partial(version) | Shape::PartialList(version) => partial::partial_list(&call.served, &page.objects, metadata, version)?,
+        Shape::Partial(_) => {
+            let why = "the requested object is a list";
+            return Err(encode::object::misshapen(call, "PartialObjectMetadata", why, "List"));
+        }
+        Shape::PartialList(version) => partial::partial_list(&call.served, &page.objects, metadata, version)?,
     };
     let bytes = wire::encode_value(&value, accept.media, accept.pretty)?;
     Ok(encode::object::bytes_answer(call, StatusCode::OK, &accept, bytes))

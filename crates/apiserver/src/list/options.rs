@@ -5,7 +5,7 @@ use crate::request::call::Call;
 use crate::server::State;
 use crate::verbs::storage;
 use machinery::errors::Errors;
-use machinery::status::Status;
+use machinery::status::{Reason, Status};
 use store::{At, Revision};
 
 /// A page has at most so many objects; a larger `limit` is cut to it.
@@ -44,7 +44,10 @@ impl ListOptions {
         let (revision, matching, token) = (query.text("resourceVersion"), query.text("resourceVersionMatch"), query.text("continue"));
         check(watch, revision, matching, token, send_initial)?;
         let filter = Filter::parse(call)?;
-        let version = parse_revision(revision)?;
+        let version = parse_revision(revision).map_err(|status| match watch {
+            true => status,
+            false => Status::bad_request(format!("invalid resource version: {}", status.message)),
+        })?;
         let prefix = call.served.kind.names().prefix(call.namespace());
         let token = if token.is_empty() || watch { None } else { Some(token::decode(token, &prefix)?) };
         if token.is_some() && version.is_some_and(|version| version != 0) {
@@ -117,7 +120,7 @@ pub fn parse_revision(text: &str) -> Result<Option<Revision>, Status> {
     }
     text.parse().map(Some).map_err(|_| {
         let why = format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
-        Status::bad_request(why)
+        Status::new(Reason::Unknown, why)
     })
 }
 

@@ -27,7 +27,7 @@ pub fn encode(revision: Option<Revision>, key: &str, prefix: &str) -> String {
 }
 
 pub fn decode(text: &str, prefix: &str) -> Result<Token, Status> {
-    let bad = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+    let bad = |why: &str| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
     if text.len() > MAX_TOKEN_BYTES {
         return Err(bad("it is too long"));
     }
@@ -59,7 +59,10 @@ mod tests {
         let token = encode(Some(7), "/registry/pods/x/web", prefix);
         assert_eq!(decode(&token, prefix).unwrap(), Token { revision: Some(7), after: "/registry/pods/x/web".into() });
         let other = |value: Value| decode(&URL_SAFE_NO_PAD.encode(value.to_string()), prefix).unwrap_err().message;
-        assert_eq!(other(json!({"v": VERSION, "rv": 1, "start": "../secrets/x"})), "continue key is not valid: ../secrets/x");
+        assert_eq!(
+            other(json!({"v": VERSION, "rv": 1, "start": "../secrets/x"})),
+            "invalid continue token: continue key is not valid: ../secrets/x"
+        );
         assert!(other(json!({"v": "v0"})).contains("version"));
         assert!(other(json!({"v": VERSION, "rv": 0, "start": "a"})).contains("incorrect"));
         assert!(decode("?", prefix).is_err() && decode(&"a".repeat(5000), prefix).is_err());

@@ -91,10 +91,8 @@ fn default_manager(user_agent: &str) -> String {
 
 pub fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut Errors) -> bool {
     let values: Vec<&str> = values.collect();
-    for value in &values {
-        if *value != "All" {
-            errors.not_supported("dryRun", value, &["All"]);
-        }
+    if values.iter().any(|value| *value != "All") {
+        errors.unsupported("dryRun", &values, &["All"]);
     }
     !values.is_empty()
 }
@@ -105,7 +103,7 @@ fn field_validation(text: &str, errors: &mut Errors) -> FieldValidation {
         "Strict" => FieldValidation::Strict,
         "Ignore" => FieldValidation::Ignore,
         other => {
-            errors.not_supported("fieldValidation", other, &["", "Ignore", "Warn", "Strict"]);
+            errors.not_supported("fieldValidation", other, &["", "Ignore", "Strict", "Warn"]);
             FieldValidation::Warn
         }
     }

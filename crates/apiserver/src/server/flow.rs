@@ -146,11 +146,14 @@ async fn dispatch(
     let Some(served) = state.config.kinds.find(group, version, resource).cloned() else {
         return match paths::answer(&state, parts, &query).await {
             Some(answer) => answer,
+            None if state.config.kinds.has_version(group, version) => Err(no_resource()),
             None => unknown(in_process),
         };
     };
-    if !fits_scope(&route.attributes, served.kind.names().namespaced) {
-        return unknown(in_process);
+    match fits_scope(&route.attributes, served.kind.names().namespaced) {
+        Fit::Good => {}
+        Fit::NoPath => return Err(no_resource()),
+        Fit::NoMethod => return Err(method_not_allowed()),
     }
     let call = Call {
         state,
@@ -169,19 +172,32 @@ async fn dispatch(
 }
 
 /// Whether the path has a namespace where the resource needs or forbids one.
-fn fits_scope(attributes: &Attributes, namespaced: bool) -> bool {
-    let is_namespaces = attributes.group.is_empty() && attributes.resource == "namespaces";
-    match (namespaced, attributes.namespace.is_empty()) {
-        (false, false) => is_namespaces && attributes.namespace == attributes.name,
-        (true, true) => matches!(attributes.verb.as_str(), "list" | "watch" | "create" | "deletecollection"),
-        _ => true,
+fn fits_scope(attributes: &Attributes, namespaced: bool) -> Fit {
+    let is_namespaces = attributes.group.is_empty() && attributes.resource == "namespaces" && attributes.namespace == attributes.name;
+    match (namespaced, attributes.namespace.is_empty(), attributes.verb.as_str()) {
+        (false, false, _) if !is_namespaces => Fit::NoPath,
+        (true, true, "list" | "watch") => Fit::Good,
+        (true, true, "create" | "deletecollection") => Fit::NoMethod,
+        (true, true, _) => Fit::NoPath,
+        _ => Fit::Good,
     }
+}
+
+enum Fit {
+    Good,
+    NoPath,
+    NoMethod,
+}
+
+/// The group and version are served, this resource of it is not.
+pub fn no_resource() -> Status {
+    Status::new(Reason::NotFound, "the server could not find the requested resource").with(Details::default())
 }
 
 /// Nothing is served at this path. The original answers in plain text; callers in the same process want a `Status`.
 pub fn unknown(in_process: bool) -> Answer {
     if in_process {
-        return Err(Status::new(Reason::NotFound, "the server could not find the requested resource").with(Details::default()));
+        return Err(no_resource());
     }
     let mut response = Response::new(Body::from(b"404 page not found\n".to_vec()));
     *response.status_mut() = http::StatusCode::NOT_FOUND;

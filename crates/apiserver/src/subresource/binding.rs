@@ -5,6 +5,7 @@ use crate::request::query::write_options;
 use crate::request::{Attributes, FieldValidation};
 use crate::verbs::decode::{self, Expected};
 use crate::verbs::storage;
+use crate::verbs::update::precondition;
 use crate::verbs::write::{self, Written};
 use k8s_openapi::api::core::v1::{Binding, Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -68,8 +69,7 @@ fn check_preconditions(call: &Call, binding: &Binding, pod: &dyn AnyObject) -> R
     for (what, wanted, own) in [("UID", uid, &there.uid), ("ResourceVersion", version, &there.resource_version)] {
         let (wanted, own) = (wanted.as_deref().unwrap_or_default(), own.as_deref().unwrap_or_default());
         if !wanted.is_empty() && wanted != own {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {own}");
-            return Err(call.conflict(&why));
+            return Err(call.conflict(&precondition(&call.key(), what, wanted, own)));
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ pub use kubelet::{Connection, KubeletDialer, TlsDialer};
 use crate::encode;
 use crate::request::call::{Answer, Call};
 use crate::request::{AdmissionRequest, Operation, Options};
-use crate::server::flow::{method_not_allowed, unknown};
+use crate::server::flow::{method_not_allowed, no_resource, unknown};
 use crate::verbs::{decode, get, patch, update};
 use http::StatusCode;
 use machinery::object::{AnyObject, Dynamic};
@@ -27,9 +27,9 @@ use std::sync::Arc;
 pub async fn dispatch(call: Arc<Call>) -> Answer {
     let name = call.attributes.subresource.clone();
     if call.attributes.name.is_empty() {
-        return unknown(call.in_process);
+        return Err(no_resource());
     }
-    let Some(sub) = call.served.subresource(&name) else { return unknown(call.in_process) };
+    let Some(sub) = call.served.subresource(&name) else { return Err(no_resource()) };
     let verb = call.attributes.verb.as_str();
     if !sub.verbs.iter().any(|own| own == verb) {
         return Err(method_not_allowed());

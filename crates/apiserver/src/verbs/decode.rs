@@ -92,7 +92,7 @@ pub fn expect_kind(mut value: Value, expected: &Expected<'_>) -> Result<Value, S
         let (own_group, short) = said.split_once('/').unwrap_or(("", said));
         let why = match schema::for_gvk(own_group, short, &own_kind) {
             Some(message) => format!("converting ({}) to ({kind}): unknown conversion", message.go_name),
-            None => format!("no kind \"{own_kind}\" is registered for version \"{said}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""),
+            None => format!("no kind \"{own_kind}\" is registered for version \"{said}\" in scheme \"pkg/runtime/scheme.go:111\""),
         };
         return Err(Status::bad_request(format!("{own_kind} in version \"{short}\" cannot be handled as a {kind}: {why}")));
     }
@@ -102,7 +102,7 @@ pub fn expect_kind(mut value: Value, expected: &Expected<'_>) -> Result<Value, S
         return Err(Status::bad_request(match known {
             Some(_) => format!("the API version in the data ({said}) does not match the expected API version ({whole})"),
             None => format!(
-                "{kind} in version \"{short}\" cannot be handled as a {kind}: no kind \"{kind}\" is registered for version \"{said}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+                "{kind} in version \"{short}\" cannot be handled as a {kind}: no kind \"{kind}\" is registered for version \"{said}\" in scheme \"pkg/runtime/scheme.go:111\""
             ),
         }));
     }

@@ -9,7 +9,7 @@ use crate::server::flow::authorize;
 use http::StatusCode;
 use machinery::errors::Errors;
 use machinery::object::{AnyObject, Stored};
-use machinery::status::Status;
+use machinery::status::{Reason, Status};
 use std::sync::Arc;
 use store::Expect;
 
@@ -115,7 +115,15 @@ fn check_uid(call: &Call, new: &dyn AnyObject, old: &dyn AnyObject) -> Result<()
     if new.is_empty() || new == old {
         return Ok(());
     }
-    Err(call.conflict(&format!("Precondition failed: UID in precondition: {new}, UID in object meta: {old}")))
+    Err(call.conflict(&precondition(&call.key(), "UID", new, old)))
+}
+
+/// The original's words for a condition on what is stored that does not hold.
+pub fn precondition(key: &str, what: &str, wanted: &str, there: &str) -> String {
+    format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+         {what} in precondition: {wanted}, {what} in object meta: {there}"
+    )
 }
 
 /// The version that the client wants to replace must be the one that is there.
@@ -131,12 +139,7 @@ fn check_version(call: &Call, new: &dyn AnyObject, current: u64) -> Result<(), S
         version => match version.parse::<u64>() {
             Ok(version) if version == current => Ok(()),
             Ok(_) => Err(call.conflict(MODIFIED)),
-            Err(_) => {
-                let mut errors = Errors::default();
-                let detail = format!("strconv.ParseUint: parsing \"{version}\": invalid syntax");
-                errors.invalid("metadata.resourceVersion", version, &detail);
-                errors.into_result(call.group(), call.resource(), &call.attributes.name)
-            }
+            Err(_) => Err(Status::new(Reason::Unknown, format!("strconv.ParseUint: parsing \"{version}\": invalid syntax"))),
         },
     }
 }
