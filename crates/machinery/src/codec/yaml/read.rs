@@ -43,7 +43,12 @@ impl<'a> Reader<'a> {
                 self.line = span.start.line();
                 Ok(event)
             }
-            Some(Err(error)) => Err(format!("yaml: line {}: {}", error.marker().line(), error.info().to_lowercase())),
+            Some(Err(error)) => {
+                let text = error.info().to_lowercase();
+                // What was being read at the time is left out, as in the original's texts.
+                let text = text.find("did not find").map_or(text.as_str(), |at| &text[at..]);
+                Err(format!("yaml: line {}: {text}", error.marker().line()))
+            }
         }
     }
 
