@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn the_revision_goes_in_and_comes_out() {
         let template = br#"{"metadata":{"name":"a","resourceVersion":""},"data":{}}"#;
-        let at = 42;
+        let at = 43;
         let stored = Stored::publish("/registry/configmaps/x/a".into(), template, at, 1234, 1234);
         let value: Value = serde_json::from_slice(&stored.json).unwrap();
         assert_eq!(value["metadata"]["resourceVersion"], "1234");
