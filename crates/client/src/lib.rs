@@ -6,6 +6,7 @@ pub mod events;
 pub mod identity;
 pub mod informer;
 pub mod metadata;
+pub mod remote;
 pub mod service;
 pub mod typed;
 pub mod watcher;
