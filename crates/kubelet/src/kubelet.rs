@@ -125,14 +125,17 @@ impl Kubelet {
             own: own(&config, address),
             root: config.root_dir.clone(),
             thresholds: config.thresholds,
-            on_short: evict_for(pods.clone()),
+            on_short: evict_for(shared.clone(), pods.clone()),
             node,
             look: Arc::new(Notify::new()),
             pressures: Mutex::new(Pressures::default()),
             shared: shared.clone(),
         });
         let mut tasks = JoinSet::new();
-        let _ = (&config.tls, listener);
+        if let (Some(listener), Some(tls)) = (listener, config.tls.clone()) {
+            let server = crate::server::Server::new(shared.clone(), pods.clone(), agent.clone());
+            tasks.spawn(server.serve(listener, tls));
+        }
         tasks.spawn(run(shared, pods.clone(), agent.clone()));
         Ok(Kubelet { tasks: Mutex::new(tasks), pods, agent, address })
     }
@@ -234,18 +237,26 @@ async fn run(shared: Arc<Shared>, pods: Arc<Pods>, agent: Arc<Agent>) {
 }
 
 /// Evicts one pod when the node is short of something.
-fn evict_for(pods: Arc<Pods>) -> Box<dyn Fn(Short) + Send + Sync> {
+fn evict_for(shared: Arc<Shared>, pods: Arc<Pods>) -> Box<dyn Fn(Short) + Send + Sync> {
     Box::new(move |short| {
-        let mut candidates = Vec::new();
-        for handle in pods.all() {
-            let view = handle.view.read();
-            if !view.ended && view.pod.metadata.deletion_timestamp.is_none() {
-                candidates.push(Candidate { pod: view.pod.clone(), memory_bytes: pods.memory_of(view.pod.uid()), disk_bytes: 0 });
+        let (shared, pods) = (shared.clone(), pods.clone());
+        tokio::spawn(async move {
+            let used = housekeeping::memory_by_pod(&*shared.runtime).await;
+            let mut candidates = Vec::new();
+            for handle in pods.all() {
+                let view = handle.view.read();
+                if view.ended || view.pod.metadata.deletion_timestamp.is_some() {
+                    continue;
+                }
+                let uid = view.pod.uid();
+                let dir = shared.volumes.pod_dir(uid).join("volumes");
+                let disk_bytes = if short == Short::Disk { housekeeping::disk_use(&dir) } else { 0 };
+                candidates.push(Candidate { pod: view.pod.clone(), memory_bytes: used.get(uid).copied().unwrap_or(0), disk_bytes });
             }
-        }
-        if let Some((pod, message)) = eviction::choose(short, &candidates) {
-            tracing::warn!(pod = pod.shown(), ?short, "evicting");
-            pods.tell(pod.uid(), Message::Evict { reason: "Evicted", message, grace_seconds: 1 });
-        }
+            if let Some((pod, message)) = eviction::choose(short, &candidates) {
+                tracing::warn!(pod = pod.shown(), ?short, "evicting");
+                pods.tell(pod.uid(), Message::Evict { reason: "Evicted", message, grace_seconds: 1 });
+            }
+        });
     })
 }

@@ -5,6 +5,7 @@
 pub mod admission;
 mod driver;
 pub mod eviction;
+pub mod hollow;
 mod housekeeping;
 mod images;
 mod kubelet;
@@ -14,6 +15,7 @@ pub mod pod;
 mod pods;
 mod probe_http;
 mod runtime_events;
+mod server;
 pub mod spec;
 pub mod status;
 mod volumes;

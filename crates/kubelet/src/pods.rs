@@ -41,7 +41,6 @@ pub struct Pods {
     mirrors: Mutex<HashMap<Key, Arc<Pod>>>,
     /// Uids that the runtime held when the kubelet started: they have been admitted before.
     held_before: Mutex<HashSet<String>>,
-    memory: Mutex<HashMap<String, u64>>,
 }
 
 impl Drop for Pods {
@@ -52,15 +51,7 @@ impl Drop for Pods {
 
 impl Pods {
     pub fn new(shared: Arc<Shared>, node: watch::Receiver<Option<Arc<Node>>>, manifest_dir: Option<PathBuf>) -> Pods {
-        Pods {
-            shared,
-            node,
-            manifest_dir,
-            handles: Mutex::default(),
-            mirrors: Mutex::default(),
-            held_before: Mutex::default(),
-            memory: Mutex::default(),
-        }
+        Pods { shared, node, manifest_dir, handles: Mutex::default(), mirrors: Mutex::default(), held_before: Mutex::default() }
     }
 
     /// Every pod that has a task.
@@ -85,15 +76,6 @@ impl Pods {
     /// Lets go of all pods; their containers go on.
     pub fn stop(&self) {
         self.handles.lock().drain().for_each(|(_, handle)| handle.task.abort());
-    }
-
-    /// What a pod used of memory when it was last looked at.
-    pub fn memory_of(&self, uid: &str) -> u64 {
-        self.memory.lock().get(uid).copied().unwrap_or(0)
-    }
-
-    pub fn note_memory(&self, by_pod: HashMap<String, u64>) {
-        *self.memory.lock() = by_pod;
     }
 
     /// The runtime may have changed anything.

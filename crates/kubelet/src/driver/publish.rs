@@ -92,8 +92,4 @@ impl Publisher {
     pub fn retry_at(&self) -> Option<Timestamp> {
         self.retry_at
     }
-
-    pub fn shown(&self) -> Option<&Arc<Pod>> {
-        self.shown.as_ref()
-    }
 }

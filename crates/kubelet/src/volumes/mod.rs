@@ -89,7 +89,9 @@ impl Volumes {
             return host::check(source).map(drop);
         }
         if let Some(claim) = &volume.persistent_volume_claim {
-            return self.claimed_path(pod, &claim.claim_name).await.map(drop);
+            let path = self.claimed_path(pod, &claim.claim_name).await?;
+            let read_only = claim.read_only.unwrap_or(false);
+            return give_claim(pod, &path, read_only).map_err(text);
         }
         if volume.image.is_some() {
             return Ok(());
@@ -211,6 +213,17 @@ pub fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
+}
+
+/// Only volumes that belong to the pod alone are given away: a claim is, a path of the node is not.
+fn give_claim(pod: &Pod, path: &Path, read_only: bool) -> io::Result<()> {
+    let Some(group) = payload::fs_group(pod).filter(|_| !read_only) else { return Ok(()) };
+    let context = pod.pod_spec().security_context.as_ref();
+    let on_mismatch = context.and_then(|context| context.fs_group_change_policy.as_deref()) == Some("OnRootMismatch");
+    if on_mismatch && own::is_given(path, group as u32) {
+        return Ok(());
+    }
+    own::give(path, group as u32, false)
 }
 
 fn make_empty_dir(dir: &Path, source: &EmptyDirVolumeSource, pod: &Pod) -> io::Result<()> {

@@ -3,7 +3,6 @@ use super::live::kill;
 use crate::pod::effect::{Effect, Kill};
 use crate::pod::observed::Observed;
 use crate::pod::record::PodRecord;
-use crate::pod::view::PodView;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
