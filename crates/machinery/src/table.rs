@@ -33,7 +33,7 @@ impl Include {
 /// watches send `definitions` only with their first event.
 pub fn table(version: &str, metadata: Value, definitions: Option<Value>, rows: Vec<Value>) -> Value {
     let mut table = json!({"kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata});
-    table["columnDefinitions"] = definitions.unwrap_or_else(|| json!([]));
+    table["columnDefinitions"] = definitions.unwrap_or_default();
     table["rows"] = Value::Array(rows);
     table
 }
