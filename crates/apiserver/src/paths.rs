@@ -28,7 +28,10 @@ pub async fn answer(state: &Arc<State>, parts: &Parts, query: &Query) -> Option<
             state.config.tokens.as_ref().map(|tokens| json(parts, query, &tokens.openid_configuration()))
         }
         "/openid/v1/jwks" => state.config.tokens.as_ref().map(|tokens| jwks(&tokens.jwks())),
-        _ => health::answer(state, path, query).map(Ok),
+        _ => match health::answer(state, path, query) {
+            Some(health) => return Some(Ok(health)),
+            None => None,
+        },
     };
     let answer = match known {
         Some(answer) => answer,

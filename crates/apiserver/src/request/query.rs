@@ -115,7 +115,7 @@ pub fn propagation(text: &str, errors: &mut Errors) -> Option<Propagation> {
         "Background" => Propagation::Background,
         "Orphan" => Propagation::Orphan,
         other => {
-            errors.not_supported("propagationPolicy", other, &["Background", "Foreground", "Orphan", ""]);
+            errors.not_supported("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]);
             return None;
         }
     })

@@ -140,13 +140,14 @@ async fn dispatch(
     in_process: bool,
 ) -> Answer {
     if !route.attributes.is_resource {
-        return paths::answer(&state, parts, &query).await.unwrap_or_else(|| unknown(in_process));
+        let known = group_is_served(&state, parts.uri.path());
+        return paths::answer(&state, parts, &query).await.unwrap_or_else(|| if known { Err(no_resource()) } else { unknown(in_process) });
     }
     let Attributes { group, version, resource, .. } = &route.attributes;
     let Some(served) = state.config.kinds.find(group, version, resource).cloned() else {
         return match paths::answer(&state, parts, &query).await {
             Some(answer) => answer,
-            None if state.config.kinds.has_version(group, version) => Err(no_resource()),
+            None if group_is_served(&state, parts.uri.path()) => Err(no_resource()),
             None => unknown(in_process),
         };
     };
@@ -169,6 +170,16 @@ async fn dispatch(
         upgrade: Mutex::new(upgrade),
     };
     verbs::dispatch(Arc::new(call)).await
+}
+
+/// Whether the path is below a group that is served, so that what is missing there is told as a `Status`.
+fn group_is_served(state: &State, path: &str) -> bool {
+    let mut parts = path.trim_start_matches('/').split('/');
+    match (parts.next(), parts.next()) {
+        (Some("api"), Some(version)) => !version.is_empty(),
+        (Some("apis"), Some(group)) => state.config.kinds.all().iter().any(|served| served.kind.names().group == group),
+        _ => false,
+    }
 }
 
 /// Whether the path has a namespace where the resource needs or forbids one.

@@ -66,7 +66,7 @@ pub async fn virtual_resource(call: &Call) -> Answer {
         ("create", "bindings") => binding::bind(call, "").await,
         ("create", _) => reviewed(call, decode::virtual_body(call).await?).await,
         ("list", _) => nothing(call),
-        ("get", _) => Err(call.not_found()),
+        ("get", _) => Err(Status::not_found(call.group(), call.served.kind.names().singular, &call.attributes.name)),
         _ => Err(method_not_allowed()),
     }
 }

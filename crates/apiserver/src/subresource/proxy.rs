@@ -82,16 +82,19 @@ fn first_port(pod: &Pod) -> Option<u16> {
 async fn dial_service(call: &Call, id: &Id<'_>) -> Result<(Box<dyn Connection>, String), Status> {
     let services = location::served(call, "", "v1", "services")?;
     let service = location::find::<Service>(call, services, call.namespace(), id.name).await?;
-    let service = service.ok_or_else(|| Status::not_found("", "services", id.name))?;
+    let service = service.ok_or_else(|| no_endpoints(id.name))?;
     let name = port_name(&service, id)?;
     let places = places(call, id.name, &name).await?;
     if places.is_empty() {
-        let why = format!("no endpoints available for service \"{}\"", id.name);
-        return Err(Status::new(Reason::ServiceUnavailable, why));
+        return Err(no_endpoints(id.name));
     }
     let chosen = call.state.config.random.u64(0..places.len() as u64) as usize;
     let (host, port) = &places[chosen];
     dial(id, host, *port).await
+}
+
+fn no_endpoints(service: &str) -> Status {
+    Status::new(Reason::ServiceUnavailable, format!("no endpoints available for service \"{service}\""))
 }
 
 /// The name of the service's port that is meant; services with one port need not say.

@@ -69,6 +69,7 @@ async fn write(call: &Call, options: &crate::request::Options, make: &(dyn Fn(Va
         if let Some(uid) = text("uid").filter(|uid| !uid.is_empty()) {
             object.meta_mut().uid = Some(uid);
         }
+        update::check_uid(call, &*object, old)?;
         kind.set_scale(&mut *object, i32::try_from(replicas).unwrap_or(i32::MAX));
         crate::verbs::managed::track(call, options, Some(old), &mut object)?;
         Ok(object)

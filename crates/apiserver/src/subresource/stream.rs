@@ -9,9 +9,6 @@ use machinery::status::Status;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub async fn stream(call: &Call) -> Answer {
-    if !wants_upgrade(&call.headers) {
-        return Err(Status::bad_request("Upgrade request required"));
-    }
     // A WebSocket is opened with GET; it may do what needs `create` otherwise.
     if call.attributes.verb == "get" {
         authorize(&call.state, &Attributes { verb: "create".into(), ..call.attributes.clone() }).await?;
@@ -24,6 +21,9 @@ pub async fn stream(call: &Call) -> Answer {
     let node = location::node_name(&pod);
     if node.is_empty() {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.attributes.name)));
+    }
+    if !wants_upgrade(&call.headers) {
+        return Err(Status::bad_request("Upgrade request required"));
     }
     let (connection, host) = location::dial_kubelet(call, node).await?;
     let method = if call.headers.contains_key(header::SEC_WEBSOCKET_KEY) { Method::GET } else { call.method.clone() };

@@ -17,10 +17,13 @@ const MAX_NAME_ATTEMPTS: usize = 8;
 
 pub async fn create(call: &Call) -> Answer {
     let options = write_options(&call.query, "CreateOptions", call.user_agent())?;
-    let object = decode::object(call, &options).await?;
+    let mut object = decode::object(call, &options).await?;
     if object.meta().resource_version.as_deref().is_some_and(|version| !matches!(version, "" | "0")) {
         return Err(Status::new(Reason::Unknown, "resourceVersion should not be set on objects to be created"));
     }
+    object.meta_mut().deletion_timestamp = None;
+    object.meta_mut().deletion_grace_period_seconds = None;
+    managed::track(call, &options, None, &mut object)?;
     created(call, &options, object).await?.answer(call, StatusCode::CREATED)
 }
 
@@ -39,7 +42,7 @@ impl Made {
     }
 }
 
-/// Everything between the decoded object and the stored one.
+/// Everything between the decoded object, its managed fields set, and the stored one.
 pub async fn created(call: &Call, options: &Options, object: Box<dyn AnyObject>) -> Result<Made, Status> {
     for _ in 1..MAX_NAME_ATTEMPTS {
         match attempt(call, options, object.boxed_clone()).await {
@@ -70,7 +73,6 @@ async fn attempt(call: &Call, options: &Options, mut object: Box<dyn AnyObject>)
     metadata::initialize(object.meta_mut(), &config.clock, &config.random);
     object.meta_mut().resource_version = None;
     metadata::dedup_owners(object.meta_mut(), |text| call.warnings.add(text));
-    managed::track(call, options, None, &mut object)?;
     let named = call.named(&*object);
     config.admission.mutate(&named.admission(Operation::Create, None, options), &mut object).await?;
     metadata::match_namespace(object.meta_mut(), kind.names().namespaced, call.namespace())?;

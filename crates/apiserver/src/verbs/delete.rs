@@ -76,7 +76,9 @@ pub async fn options(call: &Call) -> Result<Options, Status> {
             let decoded = decode::read(Media::of_body(&call.headers)?, &bytes, schema, Validation::Ignore);
             let value = decoded.map_err(|error| Status::bad_request(error.to_string()))?.value;
             if !matches!(value["kind"].as_str(), None | Some("" | "DeleteOptions")) {
-                return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+                let (kind, version) = (value["kind"].as_str().unwrap_or_default(), value["apiVersion"].as_str().unwrap_or("v1"));
+                let why = format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/runtime/scheme.go:111\"");
+                return Err(Status::bad_request(why));
             }
             value
         }
@@ -156,14 +158,14 @@ pub fn check_preconditions(call: &Call, wanted: &Preconditions, meta: &ObjectMet
         let why = format!(
             "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
         );
-        return Err(call.conflict(&why));
+        return Err(Status::conflict(call.group(), call.served.kind.names().kind, &call.attributes.name, &why));
     }
     let version = meta.resource_version.as_deref().unwrap_or_default();
     if let Some(wanted) = wanted.resource_version.as_deref().filter(|wanted| *wanted != version) {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
         );
-        return Err(call.conflict(&why));
+        return Err(Status::conflict(call.group(), call.served.kind.names().kind, &call.attributes.name, &why));
     }
     Ok(())
 }

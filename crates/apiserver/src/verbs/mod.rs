@@ -29,6 +29,9 @@ pub async fn dispatch(call: Arc<Call>) -> Answer {
     if !call.served.has_verb(verb) || (verb == "create" && named) || (matches!(verb, "update" | "patch") && !named) {
         return Err(method_not_allowed());
     }
+    if let Some(warning) = deprecation(&call) {
+        call.warnings.add(warning);
+    }
     if !call.served.is_stored() {
         return subresource::virtual_resource(&call).await;
     }
@@ -42,5 +45,15 @@ pub async fn dispatch(call: Arc<Call>) -> Answer {
         "delete" => delete::delete(&call).await,
         "deletecollection" => delete_collection::delete_collection(&call).await,
         _ => Err(method_not_allowed()),
+    }
+}
+
+/// Resources that the API itself calls deprecated, from which version on and for what.
+fn deprecation(call: &Call) -> Option<&'static str> {
+    let names = call.served.kind.names();
+    match (names.group, names.version, names.plural) {
+        ("", "v1", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "v1", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        _ => None,
     }
 }

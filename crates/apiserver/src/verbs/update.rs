@@ -29,6 +29,9 @@ pub async fn update(call: &Call) -> Answer {
     metadata::dedup_owners(meta, |text| call.warnings.add(text));
     let make = |old: Option<&dyn AnyObject>| {
         let mut new = sent.boxed_clone();
+        if let Some(old) = old {
+            check_uid(call, &*new, old)?;
+        }
         managed::track(call, &options, old, &mut new)?;
         Ok(new)
     };
@@ -79,7 +82,6 @@ async fn attempt(call: &Call, options: &Options, make: Make<'_>, key: &str, curr
     let old = call.served.object(current)?;
     let mut new = make(Some(&*old))?;
     metadata::match_namespace(new.meta_mut(), kind.names().namespaced, call.namespace())?;
-    check_uid(call, &*new, &*old)?;
     let admission = &call.state.config.admission;
     admission.mutate(&call.admission(Operation::Update, Some(&*old), options), &mut new).await?;
     check_version(call, &*new, current.revision)?;
@@ -110,7 +112,7 @@ async fn attempt(call: &Call, options: &Options, make: Make<'_>, key: &str, curr
     }
 }
 
-fn check_uid(call: &Call, new: &dyn AnyObject, old: &dyn AnyObject) -> Result<(), Status> {
+pub fn check_uid(call: &Call, new: &dyn AnyObject, old: &dyn AnyObject) -> Result<(), Status> {
     let (new, old) = (new.meta().uid.as_deref().unwrap_or_default(), old.meta().uid.as_deref().unwrap_or_default());
     if new.is_empty() || new == old {
         return Ok(());

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 /// So often a watch that asked for bookmarks gets one while nothing else happens.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 pub const INITIAL_END: &str = "k8s.io/initial-events-end";
 
 pub struct Feed {
@@ -67,7 +68,7 @@ impl Feed {
             watch,
             after,
             bookmarks: wanted.bookmarks,
-            next_bookmark: now + BOOKMARK_INTERVAL,
+            next_bookmark: next_bookmark(now, now + timeout),
             deadline: now + timeout,
             stopping,
             done: false,
@@ -117,12 +118,12 @@ impl Feed {
             Ok(watch) => watch,
             Err(status) => return status.take().map(Err),
         };
-        let bookmark_at = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
+        let wake_at = if self.bookmarks { self.next_bookmark.min(self.deadline) } else { self.deadline };
         let woken = tokio::select! {
             biased;
             _ = self.stopping.wait_for(|stopping| *stopping) => Woken::End,
             changes = watch.next(MAX_BATCH) => Woken::Changes(changes),
-            () = tokio::time::sleep_until(bookmark_at) => Woken::Bookmark,
+            () = tokio::time::sleep_until(wake_at) => Woken::Bookmark,
         };
         match woken {
             Woken::End => {
@@ -136,10 +137,14 @@ impl Feed {
             }
             Woken::Changes(Err(error)) => Some(Err(failure(error))),
             Woken::Bookmark => {
-                self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
-                self.done = self.deadline <= Instant::now();
+                let now = Instant::now();
+                if self.deadline <= now {
+                    self.done = true;
+                    return None;
+                }
+                self.next_bookmark = next_bookmark(now, self.deadline);
                 let progress = watch.progress().max(self.after);
-                self.bookmarks.then(|| Ok(vec![self.bookmark(progress, false)]))
+                Some(Ok(vec![self.bookmark(progress, false)]))
             }
         }
     }
@@ -184,6 +189,12 @@ impl Feed {
         let json = Bytes::from(object.to_string());
         Event { kind: EventKind::Bookmark, object: Arc::new(Stored::new("".into(), json, 0, revision, revision)) }
     }
+}
+
+/// The last one comes shortly before the end, so that the client goes on from there.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let last = deadline - LAST_BOOKMARK;
+    if last > now { last.min(now + BOOKMARK_INTERVAL) } else { now + BOOKMARK_INTERVAL }
 }
 
 fn failure(error: Error) -> Status {
