@@ -22,6 +22,7 @@ pub fn all() -> Vec<&'static Controller> {
         &workloads::replicaset::CONTROLLER,
         &workloads::replicationcontroller::CONTROLLER,
         &workloads::deployment::CONTROLLER,
+        &workloads::job::CONTROLLER,
         &services::endpointslice::CONTROLLER,
         &services::endpoints::CONTROLLER,
         &services::mirroring::CONTROLLER,

@@ -201,6 +201,10 @@ impl World {
             Step::Create { what, object, .. } => self.create(&what, object.to_value()),
             Step::Update { what, object, subresource, .. } => self.update(&what, object.to_value(), subresource),
             Step::Patch { target, patch: Patch::Merge(patch), .. } => self.patch(&target, &patch),
+            Step::Patch { target, patch: Patch::Strategic(patch), .. } => {
+                let patch = self.without_finalizers(&target, patch);
+                self.patch(&target, &patch)
+            }
             Step::Patch { target, .. } => Err(format!("the world cannot apply this patch to {}", target.key)),
             Step::Delete { target, .. } => self.delete(&target),
             Step::Call { .. } | Step::Tell(_) => Ok(()),
@@ -255,6 +259,17 @@ impl World {
         Ok(())
     }
 
+    /// The one directive of strategic patches that controllers use, as a plain merge.
+    fn without_finalizers(&self, target: &Target, mut patch: Value) -> Value {
+        let meta = patch["metadata"].as_object_mut().expect("a patch of metadata");
+        let gone = meta.remove("$deleteFromPrimitiveList/finalizers").unwrap_or_default();
+        let object = self.caches.any(&target.what).and_then(|cache| cache.value(&target.key)).unwrap_or_default();
+        let all = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        let rest: Vec<Value> = all.into_iter().filter(|own| !gone.as_array().is_some_and(|gone| gone.contains(own))).collect();
+        meta.insert("finalizers".into(), rest.into());
+        patch
+    }
+
     fn delete(&mut self, target: &Target) -> Result<(), String> {
         let Some(mut object) = self.caches.any(&target.what).and_then(|cache| cache.value(&target.key)) else { return Ok(()) };
         let waits = !no_finalizers(&object) || (self.graceful && target.what.kind == "Pod");
@@ -269,8 +284,20 @@ impl World {
         Ok(())
     }
 
+    /// Whether finalizers are what an object that is being deleted waited for; pods may wait for their grace, namespaces for more.
+    fn held_by_finalizers(&self, what: &What, key: &Key) -> bool {
+        let old = self.caches.any(what).and_then(|cache| cache.value(key));
+        let held = old.is_some_and(|old| !no_finalizers(&old));
+        match what.kind.as_ref() {
+            "Pod" => held && !self.graceful,
+            "Namespace" => false,
+            _ => held,
+        }
+    }
+
     fn store(&mut self, what: &What, mut object: Value) {
-        if !object["metadata"]["deletionTimestamp"].is_null() && no_finalizers(&object) && what.kind != "Pod" && what.kind != "Namespace" {
+        let deleting = !object["metadata"]["deletionTimestamp"].is_null();
+        if deleting && no_finalizers(&object) && self.held_by_finalizers(what, &key(&object)) {
             return self.take_out(what, object);
         }
         self.version += 1;
