@@ -1,9 +1,36 @@
 //! The core group, v1.
 pub mod claim;
+mod configmap;
+mod endpoints;
+mod event;
+mod limitrange;
 mod names;
+mod namespace;
+mod node;
 pub mod pod;
+mod podtemplate;
+mod quota;
+mod replicationcontroller;
 pub mod resources;
+mod secret;
+pub mod service;
+mod serviceaccount;
 
 use machinery::kind::DynKind;
 
-pub static KINDS: &[&dyn DynKind] = &[&pod::POD, &claim::PERSISTENT_VOLUME_CLAIM];
+pub static KINDS: &[&dyn DynKind] = &[
+    &claim::PERSISTENT_VOLUME_CLAIM,
+    &configmap::CONFIG_MAP,
+    &endpoints::ENDPOINTS,
+    &event::EVENT,
+    &limitrange::LIMIT_RANGE,
+    &namespace::NAMESPACE,
+    &node::NODE,
+    &pod::POD,
+    &podtemplate::POD_TEMPLATE,
+    &quota::RESOURCE_QUOTA,
+    &replicationcontroller::REPLICATION_CONTROLLER,
+    &secret::SECRET,
+    &service::SERVICE,
+    &serviceaccount::SERVICE_ACCOUNT,
+];

@@ -246,10 +246,14 @@ fn updates_change_little() {
               nodeName: null became "n"
         "#]],
     );
-    update_refused(old, |spec| spec["containers"] = json!([]), expect![[r#"
+    update_refused(
+        old,
+        |spec| spec["containers"] = json!([]),
+        expect![[r#"
         spec.containers: Required value
         spec.containers: Forbidden: pod updates may not add or remove containers
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -299,7 +303,8 @@ fn a_resize_changes_cpu_and_memory_only() {
     expect![[r#"
         spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing
         spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed
-    "#]].assert_eq(&refused);
+    "#]]
+    .assert_eq(&refused);
 }
 
 #[test]
@@ -321,7 +326,8 @@ fn status_keeps_what_its_writer_does_not_know() {
     expect![[r#"
         status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state
         status.podIPs[0].ip: Invalid value: "10.0.0.2": must be equal to `podIP`
-    "#]].assert_eq(&told(&errors));
+    "#]]
+    .assert_eq(&told(&errors));
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod containers;
 mod env;
 mod mounts;
 mod network;
-mod probes;
+pub(crate) mod probes;
 mod projected;
 mod remote;
 pub(crate) mod requirements;
@@ -14,9 +14,10 @@ mod security;
 pub(crate) mod volumes;
 mod windows;
 
-pub(crate) use affinity::{node_selector, node_selector_term};
+pub(crate) use affinity::node_selector;
 pub(super) use annotations::unchanged as unchanged_annotations;
-pub(crate) use remote::{driver_name, file_mode, iscsi_name};
+pub(crate) use probes::port;
+pub(crate) use remote::{driver_name, flex_options, iscsi_name};
 pub(super) use scheduling::tolerations;
 
 use crate::access::{Entries, Flag, List, Text};
