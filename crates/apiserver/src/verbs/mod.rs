@@ -13,11 +13,22 @@ pub mod write;
 
 use crate::request::call::{Answer, Call};
 use crate::server::flow::{method_not_allowed, unknown};
-use crate::{list, subresource, watch};
+use crate::{encode, list, subresource, watch};
 use std::sync::Arc;
 
-/// To the verb, if the resource has it.
+/// To the verb, if the resource has it. Warnings leave with refusals as well.
 pub async fn dispatch(call: Arc<Call>) -> Answer {
+    match run(call.clone()).await {
+        Err(status) if !call.warnings.is_empty() => {
+            let mut response = encode::status::refusal(&call.headers, &status);
+            encode::object::warn(&call, &mut response);
+            Ok(response)
+        }
+        answer => answer,
+    }
+}
+
+async fn run(call: Arc<Call>) -> Answer {
     if !call.attributes.subresource.is_empty() {
         return subresource::dispatch(call).await;
     }
