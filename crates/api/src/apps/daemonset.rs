@@ -17,7 +17,7 @@ const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 pub static DAEMONSET: Kind<DaemonSet> = Kind {
     default,
     on_create: |set| {
-        set.status = None;
+        set.status = Some(DaemonSetStatus::default());
         set.metadata.generation = Some(1);
         let generation = template_generation(set).max(1);
         set_template_generation(set, generation);
@@ -69,6 +69,7 @@ fn node_selector(set: &DaemonSet) -> String {
 }
 
 fn default(set: &mut DaemonSet) {
+    set.metadata.annotations.get_or_insert_default().entry(TEMPLATE_GENERATION.into()).or_insert_with(|| "0".into());
     let spec = &mut set.spec;
     let strategy = spec.update_strategy.get_or_insert_default();
     if strategy.type_.as_deref().unwrap_or_default().is_empty() {

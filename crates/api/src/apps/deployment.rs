@@ -15,7 +15,7 @@ use machinery::table::{age_column, name_column};
 pub static DEPLOYMENT: Kind<Deployment> = Kind {
     default,
     on_create: |deployment| {
-        deployment.status = None;
+        deployment.status = Some(DeploymentStatus::default());
         deployment.metadata.generation = Some(1);
     },
     on_update,

@@ -18,7 +18,7 @@ pub static REPLICASET: Kind<ReplicaSet> = Kind {
         }
     },
     on_create: |set| {
-        set.status = None;
+        set.status = Some(ReplicaSetStatus::default());
         set.metadata.generation = Some(1);
     },
     on_update: |new, old| {

@@ -19,7 +19,7 @@ use machinery::table::{age_column, name_column};
 pub static STATEFULSET: Kind<StatefulSet> = Kind {
     default,
     on_create: |set| {
-        set.status = None;
+        set.status = Some(StatefulSetStatus { available_replicas: Some(0), ..StatefulSetStatus::default() });
         set.metadata.generation = Some(1);
     },
     on_update: |new, old| {

@@ -22,7 +22,7 @@ pub static HORIZONTALPODAUTOSCALER: Kind<HorizontalPodAutoscaler> = Kind {
         }
     },
     on_create: |scaler| {
-        scaler.status = None;
+        scaler.status = Some(HorizontalPodAutoscalerStatus::default());
         scaler.metadata.generation = Some(1);
     },
     on_update: |new, old| {

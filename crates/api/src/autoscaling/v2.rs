@@ -20,7 +20,7 @@ const MAX_STABILIZATION_SECONDS: i32 = 3600;
 pub static HORIZONTALPODAUTOSCALER: Kind<HorizontalPodAutoscaler> = Kind {
     default,
     on_create: |scaler| {
-        scaler.status = None;
+        scaler.status = Some(HorizontalPodAutoscalerStatus::default());
         scaler.metadata.generation = Some(1);
     },
     on_update: |new, old| {

@@ -16,7 +16,7 @@ const MAX_NAME_BYTES: usize = 52;
 pub static CRONJOB: Kind<CronJob> = Kind {
     default,
     on_create: |job| {
-        job.status = None;
+        job.status = Some(CronJobStatus::default());
         job.metadata.generation = Some(1);
     },
     on_update: |new, old| {
@@ -89,6 +89,7 @@ fn default(job: &mut CronJob) {
     spec.suspend.get_or_insert(false);
     spec.successful_jobs_history_limit.get_or_insert(3);
     spec.failed_jobs_history_limit.get_or_insert(1);
+    spec.job_template.metadata.get_or_insert_default();
     default_spec(spec.job_template.spec.get_or_insert_default());
 }
 

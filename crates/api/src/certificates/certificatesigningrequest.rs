@@ -2,6 +2,8 @@
 //! (never the client), and it checks the request's signature; here is what can be said without cryptography.
 use crate::check::{OBJECT_VERBS, STATUS_VERBS, column};
 use crate::meta::report;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestStatus};
 use machinery::content;
@@ -39,7 +41,7 @@ const MAX_DOMAIN_BYTES: usize = 253;
 const MAX_SIGNER_BYTES: usize = 571;
 
 pub static CERTIFICATESIGNINGREQUEST: Kind<CertificateSigningRequest> = Kind {
-    on_create: |request| request.status = None,
+    on_create: |request| request.status = Some(CertificateSigningRequestStatus::default()),
     on_update: |new, old| {
         new.spec = old.spec.clone();
         new.status = old.status.clone();
@@ -137,7 +139,7 @@ fn state(request: &CertificateSigningRequest) -> String {
 fn validate(request: &CertificateSigningRequest, errors: &mut Errors) {
     errors.at("spec", |errors| {
         let spec = &request.spec;
-        if !String::from_utf8_lossy(&spec.request.0).contains("-----BEGIN CERTIFICATE REQUEST-----") {
+        if !is_request(&spec.request.0) {
             errors.invalid("request", &spec.request, "PEM block type must be CERTIFICATE REQUEST");
         }
         let usages = spec.usages.as_deref().unwrap_or_default();
@@ -158,6 +160,15 @@ fn validate(request: &CertificateSigningRequest, errors: &mut Errors) {
             errors.invalid("expirationSeconds", spec.expiration_seconds, why);
         }
     });
+}
+
+/// Is the first PEM block a request? (What is in it, the API server checks.)
+fn is_request(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    let Some((_, rest)) = text.split_once("-----BEGIN CERTIFICATE REQUEST-----") else { return false };
+    let Some((body, _)) = rest.split_once("-----END CERTIFICATE REQUEST-----") else { return false };
+    let body = body.split_whitespace().collect::<String>();
+    !body.is_empty() && STANDARD.decode(body).is_ok()
 }
 
 /// `example.com/signer`.
@@ -258,4 +269,4 @@ fn certificate(pem: &[u8], errors: &mut Errors) {
 
 #[cfg(test)]
 pub const MINIMAL: &str = r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"ann"},"spec":{
-    "request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"]}}"#;
+    "request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1IQUNBUUF3RGpFTU1Bb0dBMVVFQXd3RFlXNXVNRmt3RXdZSEtvWkl6ajBDQVFZSUtvWkl6ajBEQVFjRApRZ0FFYUQwRStKZUJxVGxGOHN1Q0h4SjBSQzNBWXZSNEhHQjVXS0VNUlljVndtdytzM0JTU3Fkb2hucTV2SEg4CnhwUktySHBTY0tqS0xBcXJwbVV6bXJTNGtxQUFNQW9HQ0NxR1NNNDlCQU1DQTBjQU1FUUNJR2VyVlhPT1l3N2QKa2ZGVHZCUzZienliL2V1SlBGTHBCemppZTJ2RW12VmNBaUJzbE1OeVRROUxqMDROWlZCMXFMckJVYTY5SmVhcgoxUHBuR25uellCeVN6QT09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=","signerName":"kubernetes.io/kube-apiserver-client","usages":["client auth"]}}"#;

@@ -17,6 +17,9 @@ const SHOWN: usize = 3;
 
 pub static ENDPOINTSLICE: Kind<EndpointSlice> = Kind {
     default: |slice| {
+        for endpoint in slice.endpoints.iter_mut().flatten() {
+            endpoint.conditions.get_or_insert_default();
+        }
         for port in slice.ports.iter_mut().flatten() {
             port.name.get_or_insert_default();
             port.protocol.get_or_insert_with(|| "TCP".into());

@@ -13,6 +13,10 @@ const MAX_SHORT_TEXT: usize = 128;
 const MAX_NOTE: usize = 1024;
 
 pub static EVENT: Kind<Event> = Kind {
+    default: |event| {
+        event.deprecated_source.get_or_insert_default();
+        event.regarding.get_or_insert_default();
+    },
     validate,
     validate_update,
     columns: &[

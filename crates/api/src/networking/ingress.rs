@@ -4,7 +4,8 @@ use crate::check::{OBJECT_VERBS, STATUS_VERBS, column};
 use crate::meta::report;
 use k8s_openapi::api::core::v1::TypedLocalObjectReference;
 use k8s_openapi::api::networking::v1::{
-    HTTPIngressPath, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec, IngressStatus, IngressTLS,
+    HTTPIngressPath, Ingress, IngressBackend, IngressLoadBalancerStatus, IngressRule, IngressServiceBackend, IngressSpec, IngressStatus,
+    IngressTLS,
 };
 use machinery::content;
 use machinery::errors::Errors;
@@ -19,7 +20,7 @@ const ADDRESS_WIDTH: usize = 16;
 
 pub static INGRESS: Kind<Ingress> = Kind {
     on_create: |ingress| {
-        ingress.status = None;
+        ingress.status = Some(IngressStatus { load_balancer: Some(IngressLoadBalancerStatus::default()) });
         ingress.metadata.generation = Some(1);
     },
     on_update: |new, old| {

@@ -10,7 +10,10 @@ use serde_json::Value;
 
 pub static PODDISRUPTIONBUDGET: Kind<PodDisruptionBudget> = Kind {
     on_create: |budget| {
-        budget.status = None;
+        let none = Some(0);
+        let status =
+            PodDisruptionBudgetStatus { disruptions_allowed: none, current_healthy: none, desired_healthy: none, ..Default::default() };
+        budget.status = Some(PodDisruptionBudgetStatus { expected_pods: none, ..status });
         budget.metadata.generation = Some(1);
     },
     on_update: |new, old| {

@@ -1,5 +1,5 @@
 //! PriorityClass: a name for how important pods are.
-use crate::check::{OBJECT_VERBS, column, wide};
+use crate::check::{OBJECT_VERBS, column};
 use crate::meta::immutable;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use machinery::errors::Errors;
@@ -28,7 +28,7 @@ pub static PRIORITYCLASS: Kind<PriorityClass> = Kind {
         column("Value", "integer", |class, _| class.value.unwrap_or(0).into()),
         column("Global-Default", "boolean", |class, _| class.global_default.unwrap_or(false).into()),
         age_column(),
-        wide("PreemptionPolicy", |class, _| class.preemption_policy.clone().unwrap_or_default().into()),
+        column("PreemptionPolicy", "string", |class, _| class.preemption_policy.clone().unwrap_or_default().into()),
     ],
     ..Kind::of(Names {
         group: "scheduling.k8s.io",

@@ -24,7 +24,8 @@ pub static JOB: Kind<Job> = Kind {
     default,
     on_create: |job| {
         generate_selector(job);
-        job.status = None;
+        default_labels(job);
+        job.status = Some(JobStatus::default());
         job.metadata.generation = Some(1);
     },
     on_update: |new, old| {
@@ -97,7 +98,12 @@ fn default(job: &mut Job) {
     spec.pod_replacement_policy.get_or_insert_with(|| policy.into());
     spec.manual_selector.get_or_insert(false);
     default_spec(spec);
-    let labels = template::labels(&spec.template).cloned();
+    default_labels(job);
+}
+
+/// A job without labels has those of its pods.
+fn default_labels(job: &mut Job) {
+    let labels = template_of(job).and_then(template::labels).cloned();
     if labels.is_some() && job.metadata.labels.as_ref().is_none_or(|labels| labels.is_empty()) {
         job.metadata.labels = labels;
     }
