@@ -6,7 +6,7 @@ use crate::request::call::{Answer, Call};
 use crate::request::query::write_options;
 use crate::request::{Attributes, FieldValidation, Options, Preconditions, Propagation};
 use crate::verbs::decode::{self, Expected};
-use crate::verbs::{delete, get, storage, update};
+use crate::verbs::{delete, get, managed, storage, update};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::{Eviction, PodDisruptionBudget};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, DeleteOptions, Time};
@@ -140,14 +140,16 @@ async fn take_one(call: &Call, served: &Arc<Served>, budget: &PodDisruptionBudge
     let budgets = call.derived(served, attributes);
     let pod_name = pod.metadata.name.clone().unwrap_or_default();
     let now = Time(call.state.config.clock.now());
+    let options = Options { dry_run, field_manager: "kube-apiserver".into(), ..Options::default() };
     let make = |old: Option<&dyn AnyObject>| {
         let old = old.ok_or_else(|| budgets.not_found())?;
         let read = |value| serde_json::from_value::<PodDisruptionBudget>(value).map_err(Status::internal);
         let mut budget = read(old.to_value())?;
         check_and_decrement(&mut budget, &pod_name, &now)?;
-        served.kind.decode(serde_json::to_value(&budget).map_err(Status::internal)?)
+        let mut new = served.kind.decode(serde_json::to_value(&budget).map_err(Status::internal)?)?;
+        managed::track(&budgets, &options, Some(old), &mut new)?;
+        Ok(new)
     };
-    let options = Options { dry_run, field_manager: "coxswain".into(), ..Options::default() };
     update::write(&budgets, &options, &make, false).await.map(drop)
 }
 

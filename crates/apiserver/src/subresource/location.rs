@@ -37,7 +37,7 @@ pub fn node_name(pod: &Pod) -> &str {
 /// The node's kubelet: address and port.
 pub async fn kubelet(call: &Call, node: &str) -> Result<(String, u16), Status> {
     let found = find::<Node>(call, served(call, "", "v1", "nodes")?, "", node).await?;
-    let found = found.ok_or_else(|| Status::not_found("", "nodes", node))?;
+    let found = found.ok_or_else(|| Status::not_found("", call.resource(), node))?;
     let status = found.status.clone().unwrap_or_default();
     let addresses = status.addresses.unwrap_or_default();
     let address = PREFERRED.iter().find_map(|kind| addresses.iter().find(|address| address.type_ == *kind));
@@ -50,10 +50,14 @@ pub async fn kubelet(call: &Call, node: &str) -> Result<(String, u16), Status> {
 /// A connection to a node's kubelet and what to call it in the `Host` header.
 pub async fn dial_kubelet(call: &Call, node: &str) -> Result<(Box<dyn Connection>, String), Status> {
     let (host, port) = kubelet(call, node).await?;
+    dial_address(call, node, &host, port).await
+}
+
+pub async fn dial_address(call: &Call, node: &str, host: &str, port: u16) -> Result<(Box<dyn Connection>, String), Status> {
     let dialer = call.state.config.kubelets.as_ref();
     let dialer = dialer.ok_or_else(|| Status::new(Reason::ServiceUnavailable, "this server has no way to kubelets"))?;
     let shown = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let connection = dialer.dial(node, &host, port).await.map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
+    let connection = dialer.dial(node, host, port).await.map_err(|error| Status::internal(format!("error dialing backend: {error}")))?;
     Ok((connection, shown))
 }
 

@@ -108,7 +108,8 @@ fn port_name(service: &Service, id: &Id) -> Result<String, Status> {
         (text, ports) => ports.iter().find(|port| number == Some(port.port) || port.name.as_deref() == Some(text)).map(name),
     };
     found.ok_or_else(|| {
-        let why = format!("no service port \"{}\" found for service \"{}\"", id.port, id.name);
+        let port = if number.is_some() { id.port.to_string() } else { format!("\"{}\"", id.port) };
+        let why = format!("no service port {port} found for service \"{}\"", id.name);
         Status::new(Reason::ServiceUnavailable, why)
     })
 }

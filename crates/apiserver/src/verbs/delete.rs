@@ -134,7 +134,10 @@ pub async fn deleted(call: &Call, options: &Options) -> Result<Gone, Status> {
             Plan::Pending => return Ok(Gone { made: Made::Stored(current), finished: false }),
             Plan::Now if options.dry_run => return Ok(Gone { made: Made::DryRun(object), finished: true }),
             Plan::Now => match write::remove(&key, call, Expect::Revision(current.revision)).await? {
-                Written::Done(last) => return Ok(Gone { made: Made::Stored(last), finished: true }),
+                Written::Done(last) => {
+                    object.meta_mut().resource_version = Some(last.revision.to_string());
+                    return Ok(Gone { made: Made::DryRun(object), finished: true });
+                }
                 Written::Lost => continue,
             },
             Plan::Mark if options.dry_run => return Ok(Gone { made: Made::DryRun(object), finished: false }),

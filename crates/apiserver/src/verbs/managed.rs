@@ -30,15 +30,9 @@ pub fn apply(call: &Call, options: &Options, old: Option<&dyn AnyObject>, body: 
 }
 
 fn with_write<R>(call: &Call, options: &Options, work: impl FnOnce(&Write) -> R) -> R {
-    const STATUS: &[&[&str]] = &[&["status"]];
-    const SPEC: &[&[&str]] = &[&["spec"]];
     let names = call.served.kind.names();
-    let has_status = call.served.subresource("status").is_some();
-    let reset = match call.attributes.subresource.as_str() {
-        "status" => SPEC,
-        _ if has_status => STATUS,
-        _ => &[],
-    };
+    let subresource = call.attributes.subresource.as_str();
+    let reset = api::reset_fields(names.group, names.plural, subresource, call.served.subresource("status").is_some());
     let api_version = names.api_version();
     work(&Write {
         schema: schema::lookup(names.schema),
