@@ -1,12 +1,19 @@
 //! The admission chain: small steps in the original's order, each a file. The first half of a request's admission may change the
 //! object (`mutate`), the second only refuses (`validate`). Steps read the store's memory; none of them asks another server.
+pub mod amounts;
+pub mod certificates;
 pub mod default_ingress_class;
 pub mod default_storage_class;
 pub mod default_toleration_seconds;
 pub mod escalation;
+pub mod limit_ranger;
 pub mod namespace_lifecycle;
+pub mod node_restriction;
 pub mod object;
+pub mod persistent_volume_claim_resize;
+pub mod pod_security;
 pub mod priority;
+pub mod runtime_class;
 pub mod service_account;
 pub mod service_allocator;
 pub mod storage_object_in_use_protection;
@@ -55,12 +62,20 @@ impl Chain {
     pub fn new(context: &Context, services: service_allocator::Settings, disabled: &[String]) -> Chain {
         let mut steps: Vec<Box<dyn Step>> = vec![
             Box::new(namespace_lifecycle::NamespaceLifecycle::new(context)),
+            Box::new(limit_ranger::LimitRanger::new(context)),
             Box::new(service_account::ServiceAccountStep::new(context)),
+            Box::new(node_restriction::NodeRestriction::new(context)),
             Box::new(taint_nodes_by_condition::TaintNodesByCondition),
+            Box::new(pod_security::PodSecurity::new(context)),
             Box::new(priority::Priority::new(context)),
             Box::new(default_toleration_seconds::DefaultTolerationSeconds),
             Box::new(default_storage_class::DefaultStorageClass::new(context)),
             Box::new(storage_object_in_use_protection::StorageObjectInUseProtection),
+            Box::new(persistent_volume_claim_resize::PersistentVolumeClaimResize::new(context)),
+            Box::new(runtime_class::RuntimeClassStep::new(context)),
+            Box::new(certificates::CertificateApproval::new(context)),
+            Box::new(certificates::CertificateSigning::new(context)),
+            Box::new(certificates::CertificateSubjectRestriction),
             Box::new(default_ingress_class::DefaultIngressClass::new(context)),
         ];
         steps.retain(|step| !disabled.iter().any(|name| name == step.name()));

@@ -364,3 +364,188 @@ async fn updates_keep_what_a_service_has() {
     let grown = service("s", json!({"type": "ClusterIP", "ports": [{"port": 80}]}));
     assert!(cluster.update("services", external, grown).await.unwrap()["spec"]["clusterIP"].is_string());
 }
+
+#[tokio::test(start_paused = true)]
+async fn pod_security_refuses_warns_and_tells_about_what_is_there() {
+    let cluster = Cluster::new().await;
+    let namespace = |level: &str| json!({"metadata": {"name": "a", "labels": {"pod-security.kubernetes.io/enforce": level, "pod-security.kubernetes.io/warn": "restricted"}}});
+    cluster.store("namespaces/a", namespace("baseline")).await;
+    let refused = cluster.create("pods", pod("p", json!({"hostNetwork": true}))).await.unwrap_err();
+    assert_eq!(refused, "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)");
+    assert!(cluster.create("pods", pod("p", json!({}))).await.is_ok());
+    assert!(
+        cluster.warnings.take()[0]
+            .starts_with("would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false (container \"c\"")
+    );
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let deployment = object("d", json!({"selector": {"matchLabels": {"a": "b"}}, "template": template}));
+    assert!(cluster.create("apps:deployments", deployment).await.is_ok());
+    assert_eq!(cluster.warnings.take().len(), 1);
+    cluster.store("pods/a/q", pod("q", json!({"hostPID": true}))).await;
+    let privileged = namespace("privileged");
+    cluster.update("namespaces", privileged.clone(), namespace("baseline")).await.unwrap();
+    expect![[r#"
+        [
+            "existing pods in namespace \"a\" violate the new PodSecurity enforce level \"baseline:latest\"",
+            "q: host namespaces",
+        ]
+    "#]]
+    .assert_debug_eq(&cluster.warnings.take());
+    let wrong = cluster.update("namespaces", privileged, namespace("strict")).await.unwrap_err();
+    assert_eq!(
+        wrong,
+        "Namespace \"a\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, restricted"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_ranges_fill_in_and_bound() {
+    let cluster = Cluster::new().await;
+    let limits = json!([{"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "1"}, "min": {"cpu": "50m"},
+        "maxLimitRequestRatio": {"cpu": "5"}}, {"type": "Pod", "max": {"cpu": "1"}}, {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}]);
+    cluster.store("limitranges/a/l", json!({"metadata": {"name": "l", "namespace": "a"}, "spec": {"limits": limits}})).await;
+    let admitted = cluster.create("pods", pod("p", json!({}))).await.unwrap();
+    assert_eq!(admitted["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "500m"}, "requests": {"cpu": "100m"}}));
+    assert_eq!(
+        admitted["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        "LimitRanger plugin set: cpu request for container c; cpu limit for container c"
+    );
+    let asking = |requests: Value, limits: Value| {
+        pod("p", json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": requests, "limits": limits}}]}))
+    };
+    let refused = async |requests: Value, limits: Value| cluster.create("pods", asking(requests, limits)).await.unwrap_err();
+    assert_eq!(
+        refused(json!({"cpu": "600m"}), json!({"cpu": "2"})).await,
+        "pods \"p\" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1, but limit is 2]"
+    );
+    assert_eq!(
+        refused(json!({"cpu": "10m"}), json!({"cpu": "20m"})).await,
+        "pods \"p\" is forbidden: minimum cpu usage per Container is 50m, but request is 10m"
+    );
+    assert_eq!(
+        refused(json!({"cpu": "100m"}), json!({"cpu": "1"})).await,
+        "pods \"p\" is forbidden: cpu max limit to request ratio per Container is 5, but provided ratio is 10.000000"
+    );
+    let claim = object("c", json!({"resources": {"requests": {"storage": "2Gi"}}}));
+    let refused = cluster.create("persistentvolumeclaims", claim).await.unwrap_err();
+    assert_eq!(
+        refused,
+        "persistentvolumeclaims \"c\" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn runtime_classes_give_overhead_and_selection() {
+    let cluster = Cluster::new().await;
+    let refused = cluster.create("pods", pod("p", json!({"runtimeClassName": "kata"}))).await.unwrap_err();
+    assert_eq!(refused, "pods \"p\" is forbidden: pod rejected: RuntimeClass \"kata\" not found");
+    let class = json!({"metadata": {"name": "kata"}, "handler": "kata", "overhead": {"podFixed": {"cpu": "100m"}},
+        "scheduling": {"nodeSelector": {"kata": "yes"}, "tolerations": [{"key": "kata", "operator": "Exists"}]}});
+    cluster.store("runtimeclasses/kata", class).await;
+    let spec = cluster.create("pods", pod("p", json!({"runtimeClassName": "kata"}))).await.unwrap()["spec"].clone();
+    assert_eq!((&spec["overhead"], &spec["nodeSelector"]), (&json!({"cpu": "100m"}), &json!({"kata": "yes"})));
+    assert!(spec["tolerations"].as_array().unwrap().contains(&json!({"key": "kata", "operator": "Exists"})));
+    let conflict = pod("p", json!({"runtimeClassName": "kata", "nodeSelector": {"kata": "no"}}));
+    let refused = cluster.create("pods", conflict).await.unwrap_err();
+    assert!(refused.ends_with("conflict: runtimeClass.scheduling.nodeSelector[kata] = yes; pod.spec.nodeSelector[kata] = no"), "{refused}");
+    let refused = cluster.create("pods", pod("p", json!({"overhead": {"cpu": "1"}}))).await.unwrap_err();
+    assert!(refused.ends_with("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_write_only_what_is_theirs() {
+    let mut cluster = Cluster::new().await;
+    cluster.user = Identity::new("system:node:n1", &["system:nodes"]);
+    let node = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
+    assert!(cluster.create("nodes", node("n1", json!({"kubernetes.io/hostname": "n1", "x": "y"}))).await.is_ok());
+    let refused = cluster.create("nodes", node("n2", json!({}))).await.unwrap_err();
+    assert_eq!(refused, "nodes \"n2\" is forbidden: node \"n1\" is not allowed to modify node \"n2\"");
+    let refused = cluster.create("nodes", node("n1", json!({"node-role.kubernetes.io/master": ""}))).await.unwrap_err();
+    assert!(refused.ends_with("node \"n1\" is not allowed to set the following labels: node-role.kubernetes.io/master"), "{refused}");
+    let tainted = json!({"metadata": {"name": "n1"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});
+    let refused = cluster.update("nodes", tainted, node("n1", json!({}))).await.unwrap_err();
+    assert_eq!(refused, "nodes \"n1\" is forbidden: node \"n1\" is not allowed to modify taints");
+    let refused = cluster.create("pods", pod("p", json!({}))).await.unwrap_err();
+    assert_eq!(
+        refused,
+        "pods \"p\" is forbidden: pod does not have \"kubernetes.io/config.mirror\" annotation, node \"n1\" can only create mirror pods"
+    );
+    let bound = |name: &str| pod("p", json!({"nodeName": name}));
+    let refused = cluster.update("pods/status", bound("n2"), bound("n2")).await.unwrap_err();
+    assert!(refused.ends_with("node \"n1\" can only update pod status for pods with spec.nodeName set to itself"), "{refused}");
+    assert!(cluster.update("pods/status", bound("n1"), bound("n1")).await.is_ok());
+    cluster.store("pods/a/p", bound("n2")).await;
+    let refused = cluster.delete("pods", bound("n2")).await.unwrap_err();
+    assert!(refused.ends_with("node \"n1\" can only delete pods with spec.nodeName set to itself"), "{refused}");
+    let lease = |name: &str| json!({"metadata": {"name": name, "namespace": "kube-node-lease"}});
+    cluster.store("namespaces/kube-node-lease", json!({"metadata": {"name": "kube-node-lease"}})).await;
+    assert!(cluster.create("coordination.k8s.io:leases", lease("n1")).await.is_ok());
+    assert!(cluster.create("coordination.k8s.io:leases", lease("n2")).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_get_tokens_for_their_pods_only() {
+    let mut cluster = Cluster::new().await;
+    cluster.user = Identity::new("system:node:n1", &["system:nodes"]);
+    let mut stored = pod(
+        "p",
+        json!({"nodeName": "n1", "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}}]}),
+    );
+    stored["metadata"]["uid"] = "u".into();
+    cluster.store("pods/a/p", stored).await;
+    let ask = async |reference: Value, audiences: Value| {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {"name": "default", "namespace": "a"},
+            "spec": {"boundObjectRef": reference, "audiences": audiences}});
+        cluster.create("serviceaccounts/token", body).await
+    };
+    let reference = |uid: &str| json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid});
+    assert!(ask(reference("u"), json!(["vault"])).await.is_ok());
+    assert!(
+        ask(reference("u"), json!(["other"])).await.unwrap_err().contains("is not authorized to request tokens for audience \"other\"")
+    );
+    assert!(ask(reference("v"), json!(["vault"])).await.unwrap_err().contains("does not match the UID in record"));
+    assert!(ask(Value::Null, json!([])).await.unwrap_err().ends_with("node requested token not bound to a pod"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_are_approved_and_signed_by_those_who_may() {
+    let mut cluster = Cluster::new().await;
+    let key = pki::Key::generate().unwrap();
+    let csr = |signer: &str, groups: &[&str]| {
+        let request = pki::csr::create(&key, &pki::Subject::new("jane", groups), &[], &[]).unwrap();
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, request);
+        json!({"metadata": {"name": "c"}, "spec": {"request": encoded, "signerName": signer, "usages": ["client auth"]}})
+    };
+    let client = "kubernetes.io/kube-apiserver-client";
+    assert!(cluster.create("certificates.k8s.io:certificatesigningrequests", csr(client, &["dev"])).await.is_ok());
+    let refused = cluster.create("certificates.k8s.io:certificatesigningrequests", csr(client, &["system:masters"])).await.unwrap_err();
+    assert!(refused.ends_with("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"), "{refused}");
+    let object = csr(client, &[]);
+    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/approval", object.clone(), object.clone()).await.is_ok());
+    cluster.user = Identity::new("jane", &[]);
+    let refused =
+        cluster.update("certificates.k8s.io:certificatesigningrequests/approval", object.clone(), object.clone()).await.unwrap_err();
+    assert!(
+        refused.ends_with("user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\""),
+        "{refused}"
+    );
+    let mut signed = object.clone();
+    signed["status"] = json!({"certificate": "eA=="});
+    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/status", object.clone(), signed).await.is_err());
+    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/status", object.clone(), object).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_grow_only_where_their_class_allows_it() {
+    let cluster = Cluster::new().await;
+    let claim = |size: &str, phase: &str| {
+        let mut claim = object("c", json!({"storageClassName": "s", "resources": {"requests": {"storage": size}}}));
+        claim["status"] = json!({"phase": phase});
+        claim
+    };
+    let grow = async |phase: &str| cluster.update("persistentvolumeclaims", claim("1Gi", phase), claim("2Gi", phase)).await;
+    assert!(grow("Pending").await.unwrap_err().ends_with("Only bound persistent volume claims can be expanded"));
+    assert!(grow("Bound").await.unwrap_err().contains("the storageclass that provisions the pvc must support resize"));
+    cluster.store("storageclasses/s", json!({"metadata": {"name": "s"}, "provisioner": "p", "allowVolumeExpansion": true})).await;
+    assert!(grow("Bound").await.is_ok());
+}
