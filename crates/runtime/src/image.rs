@@ -6,6 +6,7 @@ pub mod config;
 pub mod digest;
 pub mod reference;
 pub mod registry;
+mod service;
 pub mod store;
 pub mod unpack;
 

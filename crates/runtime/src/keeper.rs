@@ -59,6 +59,12 @@ struct Keeper {
 /// Runs the keeper for the state folder given as the only argument. Ends with 0 when another keeper already serves it.
 pub fn keeper_main(arguments: &[String]) -> i32 {
     let [state] = arguments else { return 2 };
+    // Away from the daemon that starts it: no child of its, not in its session.
+    match process::fork() {
+        Ok(process::Forked::Parent(_)) => return 0,
+        Ok(process::Forked::Child) => process::new_session().ok(),
+        Err(_) => return 1,
+    };
     match run(Path::new(state)) {
         Ok(()) => 0,
         Err(problem) => {

@@ -165,6 +165,8 @@ pub enum Report {
     User(Identity),
     /// The terminal's master comes with this packet.
     Terminal,
+    /// The program has begun; only of an executed one, whose helper stays.
+    Running,
     /// It could not be started; the last packet.
     Failed(String),
 }

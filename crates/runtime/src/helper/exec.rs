@@ -3,6 +3,7 @@
 use super::{Reports, join_cgroups, process, read_spec};
 use crate::problem::{Doing, Outcome};
 use crate::spec::{ExecSpec, Report};
+use crate::sys::epoll::{Epoll, Interest};
 use crate::sys::{self, process::Forked};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -13,15 +14,19 @@ pub fn run(path: &Path, reports: &Reports) -> Outcome<i32> {
     sys::set_umask(0o022);
     let container = sys::process::open_process(spec.pid).doing("open the container's process")?;
     join_cgroups(&spec.cgroups)?;
-    sys::process::die_with_parent(libc::SIGKILL).doing("tie to the caller")?;
     sys::join_namespace(container.as_fd(), libc::CLONE_NEWPID).doing("join the process namespace")?;
+    let (begun, begins) = sys::process::pipe().doing("make a pipe")?;
     match sys::process::fork().doing("fork")? {
         Forked::Parent(pid) => {
             reports.send(&Report::Pid(pid), None)?;
-            sys::process::close_all_from(0);
-            Ok(sys::process::wait(pid).unwrap_or(255))
+            drop(begins);
+            // The child's end closes when its program begins, or when it has told why not.
+            std::io::Read::read(&mut std::fs::File::from(begun), &mut [0]).doing("wait for the program")?;
+            reports.send(&Report::Running, None)?;
+            attend(pid)
         }
         Forked::Child => {
+            drop(begun);
             let Err(problem) = become_program(&spec, container.as_fd(), reports);
             reports.send(&Report::Failed(problem.to_string()), None).ok();
             sys::process::exit_now(126)
@@ -37,5 +42,24 @@ fn become_program(spec: &ExecSpec, container: BorrowedFd<'_>, reports: &Reports)
     if spec.process.terminal {
         process::take_terminal(&identity, false, reports)?;
     }
-    process::become_program(&spec.process, &identity)
+    process::become_program(&spec.process, &identity, true)
+}
+
+/// Waits for the program. When the caller's end of the socket closes, it is killed: nobody is there for its output.
+fn attend(pid: i32) -> Outcome<i32> {
+    let child = sys::process::open_process(pid).doing("watch the program")?;
+    let events = Epoll::new().doing("watch the program")?;
+    let read = Interest { read: true, write: false };
+    events.add(&child, 0, read).doing("watch the program")?;
+    events.add(sys::descriptor(Reports::DESCRIPTOR), 1, read).doing("watch the caller")?;
+    sys::process::close_standard();
+    loop {
+        for ready in events.wait().doing("wait for the program")? {
+            if ready.token == 0 {
+                return Ok(sys::process::wait(pid).unwrap_or(255));
+            }
+            sys::process::signal_process(child.as_fd(), libc::SIGKILL).ok();
+            events.remove(sys::descriptor(Reports::DESCRIPTOR));
+        }
+    }
 }

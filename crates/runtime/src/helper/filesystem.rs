@@ -67,7 +67,8 @@ fn mount_root(spec: &StartSpec, folder: Option<OwnedFd>) -> Outcome<()> {
             // Relative names keep the options below the kernel's limit of a page.
             std::env::set_current_dir(layers).doing("enter the layers")?;
             let rest = format!(",upperdir={},workdir={}", upper.display(), work.display());
-            mount::mount("overlay", &spec.mount_point, 0, &overlay_options(lower, &rest)).doing("mount the root")
+            let flags = if spec.privileged { 0 } else { libc::MS_NODEV };
+            mount::mount("overlay", &spec.mount_point, flags, &overlay_options(lower, &rest)).doing("mount the root")
         }
         (_, Some(tree)) => mount::attach(tree, &spec.mount_point).doing("mount the root"),
         _ => Err(Problem::failed("the container has no root")),

@@ -31,7 +31,7 @@ pub fn take_terminal(known: &Known, console: bool, reports: &Reports) -> Outcome
 }
 
 /// Becomes the program. Returns only when that fails.
-pub fn become_program(process: &Process, known: &Known) -> Outcome<std::convert::Infallible> {
+pub fn become_program(process: &Process, known: &Known, tied: bool) -> Outcome<std::convert::Infallible> {
     let environment = environment(process, known);
     let filter = seccomp::compile(&process.seccomp, process.capabilities)?;
     sys::process::close_on_exec_from(3).doing("close descriptors at exec")?;
@@ -51,6 +51,10 @@ pub fn become_program(process: &Process, known: &Known) -> Outcome<std::convert:
     if process.no_new_privileges {
         sys::process::no_new_privileges().doing("set no_new_privs")?;
         install(&filter)?;
+    }
+    if tied {
+        // After the change of user, which would undo it.
+        sys::process::die_with_parent(libc::SIGKILL).doing("tie to the helper")?;
     }
     let arguments = sys::c_strings(&process.arguments).doing("read the arguments")?;
     let environment = sys::c_strings(&environment).doing("read the environment")?;

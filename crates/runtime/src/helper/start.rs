@@ -59,5 +59,5 @@ fn become_container(spec: &StartSpec, sources: filesystem::Sources, reports: &Re
     if spec.process.terminal {
         process::take_terminal(&identity, true, reports)?;
     }
-    process::become_program(&spec.process, &identity)
+    process::become_program(&spec.process, &identity, false)
 }

@@ -103,6 +103,7 @@ impl Keeper {
                 Ok((packet, descriptor)) => match serde_json::from_slice(&packet) {
                     Ok(Report::Pid(pid)) => kept.pid = Some(pid),
                     Ok(Report::User(identity)) => kept.identity = identity,
+                    Ok(Report::Running) => {}
                     Ok(Report::Terminal) => self.take_terminal(number, descriptor),
                     Ok(Report::Failed(text)) => kept.failure = Some(text),
                     Err(error) => kept.failure = Some(format!("helper's report: {error}")),

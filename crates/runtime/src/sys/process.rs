@@ -222,3 +222,26 @@ pub fn close_all_from(first: u32) {
     // SAFETY: the caller owns no descriptor that it will use later; its owners are never dropped.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
 }
+
+/// Closes descriptors 0 to 2, so that pipes end with the program that has them and not with its helper.
+pub fn close_standard() {
+    for number in 0..3 {
+        // SAFETY: only for helpers, which use none of them from here on.
+        unsafe { libc::close(number) };
+    }
+}
+
+/// Lets `command` start with `fd` as descriptor 3.
+pub fn pass_as_third(command: &mut std::process::Command, fd: OwnedFd) {
+    use std::os::unix::process::CommandExt;
+    let place = move || {
+        if fd.as_raw_fd() == 3 {
+            // SAFETY: changes a flag of an open descriptor.
+            return check(i64::from(unsafe { libc::fcntl(3, libc::F_SETFD, 0) })).map(drop);
+        }
+        // SAFETY: dup2 is async-signal-safe; std's own descriptors are closed at exec or moved by then.
+        check(i64::from(unsafe { libc::dup2(fd.as_raw_fd(), 3) })).map(drop)
+    };
+    // SAFETY: the closure makes one async-signal-safe call and does not allocate.
+    unsafe { command.pre_exec(place) };
+}
