@@ -19,7 +19,9 @@ pub mod networking;
 pub mod policy;
 pub mod rbac;
 pub mod registry;
+pub mod reset;
 pub mod scheduling;
 pub mod storage;
 
 pub use registry::{Entry, Registry, registry};
+pub use reset::reset_fields;

@@ -1,6 +1,6 @@
 //! DaemonSet: a pod of one template on every node that takes it. The generation of its template is kept in an annotation, as clients
 //! of older versions expect.
-use super::template;
+use super::template::{self, Strategy};
 use crate::check::{
     OBJECT_VERBS, STATUS_VERBS, amount, at_most_all, column, int_or_percent, not_decremented, not_negatives, selector_cell, wide,
 };
@@ -114,7 +114,7 @@ fn validate_strategy(strategy: Option<&DaemonSetUpdateStrategy>, errors: &mut Er
         ("OnDelete", _) => {}
         ("RollingUpdate", None) => errors.required("rollingUpdate", ""),
         ("RollingUpdate", Some(rolling)) => errors.at("rollingUpdate", |errors| validate_rolling(rolling, errors)),
-        _ => errors.unsupported("", strategy, &["RollingUpdate", "OnDelete"]),
+        (name, rolling) => errors.unsupported("", Strategy { name, rolling: rolling.as_ref() }, &["RollingUpdate", "OnDelete"]),
     }
 }
 

@@ -1,5 +1,5 @@
 //! Deployment: pods of a template that are replaced step by step when the template changes.
-use super::template;
+use super::template::{self, Strategy};
 use crate::check::{
     OBJECT_VERBS, STATUS_VERBS, amount, at_most, at_most_all, column, int_or_percent, name_warning, not_decremented, not_negatives,
     selector_text, wide,
@@ -112,7 +112,7 @@ fn validate_strategy(strategy: Option<&DeploymentStrategy>, errors: &mut Errors)
         ("Recreate", None) => {}
         ("RollingUpdate", None) => errors.required("rollingUpdate", "this should be defaulted and never be nil"),
         ("RollingUpdate", Some(rolling)) => errors.at("rollingUpdate", |errors| validate_rolling(rolling, errors)),
-        _ => errors.unsupported("", strategy, &["Recreate", "RollingUpdate"]),
+        (name, rolling) => errors.unsupported("", Strategy { name, rolling: rolling.as_ref() }, &["Recreate", "RollingUpdate"]),
     }
 }
 

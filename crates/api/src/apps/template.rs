@@ -5,8 +5,18 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::errors::Errors;
 use machinery::selector::Selector;
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// A strategy as the original shows it in messages.
+#[derive(Serialize)]
+pub struct Strategy<'a, T> {
+    #[serde(rename = "Type")]
+    pub name: &'a str,
+    #[serde(rename = "RollingUpdate")]
+    pub rolling: Option<&'a T>,
+}
 
 /// Checks `selector` and `template` of a spec whose pods run forever. `kind` is the one that messages name.
 pub fn validate(errors: &mut Errors, selector: &LabelSelector, template: &PodTemplateSpec, kind: &str, selector_kind: &str) {

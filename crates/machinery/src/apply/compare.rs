@@ -98,7 +98,10 @@ fn maps(diff: &mut Diff, old: Option<&Value>, new: Option<&Value>, shape: Shape,
         diff.leaf(old, new);
         return true;
     }
-    let names = members.iter().flatten().flat_map(|members| members.keys()).collect::<BTreeSet<_>>();
+    let mut names = members.iter().flatten().flat_map(|members| members.keys()).map(String::as_str).collect::<BTreeSet<_>>();
+    if let (Shape::Message { message, .. }, [None, Some(_)] | [Some(_), None]) = (shape, members) {
+        names.extend(message.json_fields().filter(|(_, field)| zero(field).is_some()).map(|(name, _)| name));
+    }
     for name in names {
         let Some((below, field)) = shape.member(name) else { continue };
         let [before, after] = members.map(|members| members.and_then(|members| members.get(name).or_else(|| field.and_then(zero))));

@@ -51,7 +51,9 @@ impl Shape {
 
     pub fn of_field(field: &'static Field) -> Shape {
         match &field.ty {
-            Type::Message(message) => Shape::Message { message: message.get(), atomic: (field.atomic || message.get().atomic) && !field.granular },
+            Type::Message(message) => {
+                Shape::Message { message: message.get(), atomic: (field.atomic || message.get().atomic) && !field.granular }
+            }
             Type::Map(element) => Shape::Map { element, atomic: field.atomic },
             Type::List(element) => {
                 let items = match field.list_type {
@@ -74,6 +76,7 @@ impl Shape {
             Type::Message(message) => Shape::Message { message: message.get(), atomic: message.get().atomic },
             Type::Map(element) => Shape::Map { element, atomic: false },
             Type::List(element) => Shape::List { element, items: Items::Atomic },
+            Type::Raw => Shape::Whole,
             _ => Shape::Deduced,
         }
     }

@@ -158,7 +158,7 @@ fn apply_tells_its_conflicts() {
         &forced,
         expect![[r#"
             me Apply apps/v1 2026-01-01T00:00:02Z {"f:spec":{"f:replicas":{}}}
-            edit Update apps/v1 2026-01-01T00:00:01Z {"f:spec":{"f:paused":{},"f:template":{"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:image":{},"f:name":{}}}}}}}
+            edit Update apps/v1 2026-01-01T00:00:01Z {"f:spec":{"f:paused":{},"f:template":{"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"a\"}":{".":{},"f:image":{},"f:name":{},"f:resources":{}}}}}}}
         "#]],
     );
     let shared = apply(&write("me", 2), Some(&live), &deployment(json!({"replicas": 2})), false).unwrap();
@@ -268,7 +268,20 @@ fn a_status_write_owns_only_status() {
     assert_eq!(managed[1]["subresource"], "status");
     assert_eq!(
         managed[1]["fieldsV1"],
-        json!({"f:status": {"f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {".": {}, "f:status": {}, "f:type": {}}}, "f:replicas": {}}})
+        json!({"f:status": {"f:conditions": {".": {}, "k:{\"type\":\"Available\"}": {".": {}, "f:lastTransitionTime": {}, "f:lastUpdateTime": {}, "f:status": {}, "f:type": {}}}, "f:replicas": {}}})
+    );
+}
+
+#[test]
+fn what_is_never_absent_comes_with_its_owner() {
+    let live = created("one", deployment(json!({"replicas": 2})));
+    let status = Write { subresource: "status", reset: &[&["spec"]], ..write("controller", 2) };
+    let mut new = live.clone();
+    new["status"] = json!({"conditions": [{"type": "Available", "status": "True"}]});
+    let managed = track_update(&status, Some(&live), &mut new);
+    assert_eq!(
+        managed[1]["fieldsV1"]["f:status"]["f:conditions"]["k:{\"type\":\"Available\"}"],
+        json!({".": {}, "f:lastTransitionTime": {}, "f:lastUpdateTime": {}, "f:status": {}, "f:type": {}})
     );
 }
 
