@@ -9,6 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,11 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 /// HTTP/2 clients that do not answer pings are gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// TCP asks silent clients whether they are still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Bytes that nobody takes for so long end the connection.
+const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(60);
 /// So long requests may go on after a stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failure to accept (too many open files).
@@ -69,6 +75,7 @@ impl ApiServer {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, tls: Option<Arc<Tls>>) {
         let _ = stream.set_nodelay(true);
+        limit_silence(&stream);
         let Some(tls) = tls else { return self.http(stream, remote, None).await };
         let handshake = TlsAcceptor::from(tls.current()).accept(stream);
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
@@ -109,6 +116,16 @@ impl ApiServer {
         if let Err(error) = ended {
             tracing::debug!(%remote, error = error.to_string(), "connection ended");
         }
+    }
+}
+
+/// Ends connections whose other side is gone or takes nothing any more.
+fn limit_silence(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let set = socket.set_tcp_keepalive(&keepalive).and_then(|()| socket.set_tcp_user_timeout(Some(UNANSWERED_TIMEOUT)));
+    if let Err(error) = set {
+        tracing::debug!(%error, "cannot limit a connection's silence");
     }
 }
 

@@ -193,7 +193,9 @@ fn plan(kind: &dyn DynKind, object: &mut dyn AnyObject, wanted: &Deletion, at: T
         choose_finalizers(kind, object.meta_mut(), wanted);
     }
     let meta = object.meta_mut();
-    let waits = !meta.finalizers.as_deref().unwrap_or_default().is_empty() || has_own_finalizers(object);
+    let own = !meta.finalizers.as_deref().unwrap_or_default().is_empty();
+    let of_spec = has_own_finalizers(object);
+    let waits = own || of_spec;
     if graceful {
         let zero = object.meta().deletion_grace_period_seconds == Some(0);
         return if zero && !waits { Plan::Now } else { Plan::Mark };
@@ -202,6 +204,9 @@ fn plan(kind: &dyn DynKind, object: &mut dyn AnyObject, wanted: &Deletion, at: T
         return Plan::Now;
     }
     mark(object.meta_mut(), at);
+    if of_spec {
+        object.meta_mut().deletion_grace_period_seconds = None;
+    }
     Plan::Mark
 }
 
