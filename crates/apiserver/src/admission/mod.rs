@@ -13,6 +13,7 @@ pub mod object;
 pub mod persistent_volume_claim_resize;
 pub mod pod_security;
 pub mod priority;
+pub mod resource_quota;
 pub mod runtime_class;
 pub mod service_account;
 pub mod service_allocator;
@@ -78,8 +79,11 @@ impl Chain {
             Box::new(certificates::CertificateSubjectRestriction),
             Box::new(default_ingress_class::DefaultIngressClass::new(context)),
         ];
+        // Last, because what it takes is not given back when a later step refuses.
+        steps.push(Box::new(resource_quota::ResourceQuotaStep::new(context)));
         steps.retain(|step| !disabled.iter().any(|name| name == step.name()));
-        // Not plugins in the original but parts of the resources themselves: they cannot be turned off.
+        // Not plugins in the original but parts of the resources themselves: they cannot be turned off. They only change or refuse
+        // in the first half, so that quota has the last word.
         steps.push(Box::new(escalation::Escalation::new(context)));
         steps.push(Box::new(service_allocator::ServiceAllocator::new(context, services)));
         Chain { steps }
