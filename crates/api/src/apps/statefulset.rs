@@ -95,6 +95,7 @@ fn default(set: &mut StatefulSet) {
             *policy = Some("Retain".into());
         }
     }
+    spec.service_name.get_or_insert_default();
     spec.replicas.get_or_insert(1);
     spec.revision_history_limit.get_or_insert(10);
     default_pod_template(&mut spec.template);

@@ -54,7 +54,7 @@ mod tests {
                 "behavior": {"scaleUp": {"stabilizationWindowSeconds": 9999, "selectPolicy": "Any", "policies": [{"type": "X", "value": 0, "periodSeconds": 2000}]}}});
         });
         expect![[r#"
-            spec.maxReplicas: Required value: must be set and greater than 0
+            spec.maxReplicas: Required value
             spec.scaleTargetRef.name: Invalid value: "a/b": may not contain '/'
             spec.scaleTargetRef.apiVersion: Invalid value: "": apiVersion must specify API group
             spec.metrics[0].type: Unsupported value: "Odd": supported values: "ContainerResource", "External", "Object", "Pods", "Resource"

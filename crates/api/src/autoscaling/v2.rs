@@ -102,7 +102,7 @@ fn default_rules(rules: &mut HPAScalingRules, policies: &[HPAScalingPolicy], sta
 fn validate(spec: &HorizontalPodAutoscalerSpec, errors: &mut Errors) {
     not_negatives(errors, [("minReplicas", spec.min_replicas)]);
     match spec.max_replicas {
-        0 => errors.required("maxReplicas", "must be set and greater than 0"),
+        0 => errors.required("maxReplicas", ""),
         max if max < 0 => errors.invalid("maxReplicas", max, "must be greater than or equal to 1"),
         _ => {}
     }

@@ -7,6 +7,7 @@ use machinery::content;
 use machinery::errors::Errors;
 use machinery::kind::{Kind, Names};
 use machinery::table::{age_column, name_column};
+use std::net::IpAddr;
 
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
@@ -119,11 +120,18 @@ fn validate_port(port: &EndpointPort, earlier: &[EndpointPort], errors: &mut Err
 
 fn validate_endpoint(endpoint: &Endpoint, kind: &str, errors: &mut Errors) {
     match endpoint.addresses.len() {
-        0 => errors.required("addresses", "must contain at least 1 address"),
+        0 => errors.required("addresses", ""),
         count if count > MAX_ADDRESSES => errors.too_many("addresses", count, MAX_ADDRESSES),
         _ => {}
     }
-    errors.each("addresses", &endpoint.addresses, |errors, address| validate_address(address, kind, errors));
+    for (index, address) in endpoint.addresses.iter().enumerate() {
+        errors.at(&format!("addresses[{index}]"), |errors| validate_address(address, kind, errors));
+        if let Some(ip) = address.parse::<IpAddr>().ok().filter(|_| kind.starts_with("IPv"))
+            && ip.is_ipv4() != (kind == "IPv4")
+        {
+            errors.invalid("addresses", address, &format!("must be an {kind} address"));
+        }
+    }
     if let Some(node) = &endpoint.node_name {
         report(errors, "nodeName", node, content::dns_subdomain(node));
     }
@@ -145,9 +153,6 @@ fn validate_address(address: &str, kind: &str, errors: &mut Errors) {
     match kind {
         "IPv4" | "IPv6" => {
             let Some(ip) = addresses::ip(errors, "", address) else { return };
-            if ip.is_ipv4() != (kind == "IPv4") {
-                errors.invalid("", address, &format!("must be an {kind} address"));
-            }
             addresses::endpoint(errors, "", ip);
         }
         "FQDN" => {

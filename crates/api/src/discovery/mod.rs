@@ -27,10 +27,10 @@ mod tests {
         expect![[r#"
             ports[1].name: Duplicate value: "a"
             ports[1].protocol: Unsupported value: "X": supported values: "SCTP", "TCP", "UDP"
-            endpoints[0].addresses: Required value: must contain at least 1 address
+            endpoints[0].addresses: Required value
             endpoints[1].addresses[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)
             endpoints[1].addresses[1]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)
-            endpoints[1].addresses[2]: Invalid value: "::2": must be an IPv4 address
+            endpoints[1].addresses: Invalid value: "::2": must be an IPv4 address
             endpoints[1].nodeName: Invalid value: "A B": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
             endpoints[1].hints.forZones[1].name: Duplicate value: "a"
         "#]]

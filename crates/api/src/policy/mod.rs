@@ -22,7 +22,7 @@ mod tests {
         assert_eq!(cells(&PODDISRUPTIONBUDGET, object.clone()), json!(["web", "1", "N/A", 0, "<unknown>"]));
         object["spec"] = json!({"minAvailable": "x", "maxUnavailable": "101%", "unhealthyPodEvictionPolicy": "Never"});
         expect![[r#"
-            spec: Invalid value: {"maxUnavailable":"101%","minAvailable":"x","unhealthyPodEvictionPolicy":"Never"}: minAvailable and maxUnavailable cannot be both set
+            spec: Invalid value: {"MinAvailable":"x","Selector":null,"MaxUnavailable":"101%","UnhealthyPodEvictionPolicy":"Never"}: minAvailable and maxUnavailable cannot be both set
             spec.minAvailable: Invalid value: "x": a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')
             spec.maxUnavailable: Invalid value: "101%": must not be greater than 100%
             spec.unhealthyPodEvictionPolicy: Unsupported value: "Never": supported values: "AlwaysAllow", "IfHealthyBudget"

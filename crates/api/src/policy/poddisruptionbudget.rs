@@ -2,10 +2,12 @@
 use crate::check::{OBJECT_VERBS, STATUS_VERBS, at_most_all, column, int_or_percent, not_negatives};
 use crate::meta::{conditions, label_selector};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec, PodDisruptionBudgetStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::errors::Errors;
 use machinery::kind::{Kind, Names, Subresource};
 use machinery::table::{age_column, name_column};
+use serde::Serialize;
 use serde_json::Value;
 
 pub static PODDISRUPTIONBUDGET: Kind<PodDisruptionBudget> = Kind {
@@ -66,9 +68,30 @@ fn shown(amount: Option<IntOrString>) -> Value {
     }
 }
 
+/// A spec as the original shows it in messages.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown<'a> {
+    min_available: &'a Option<IntOrString>,
+    selector: &'a Option<LabelSelector>,
+    max_unavailable: &'a Option<IntOrString>,
+    unhealthy_pod_eviction_policy: &'a Option<String>,
+}
+
+impl Shown<'_> {
+    fn of(spec: &PodDisruptionBudgetSpec) -> Shown<'_> {
+        Shown {
+            min_available: &spec.min_available,
+            selector: &spec.selector,
+            max_unavailable: &spec.max_unavailable,
+            unhealthy_pod_eviction_policy: &spec.unhealthy_pod_eviction_policy,
+        }
+    }
+}
+
 fn validate(spec: &PodDisruptionBudgetSpec, errors: &mut Errors) {
     if spec.min_available.is_some() && spec.max_unavailable.is_some() {
-        errors.invalid("", spec, "minAvailable and maxUnavailable cannot be both set");
+        errors.invalid("", Shown::of(spec), "minAvailable and maxUnavailable cannot be both set");
     }
     for (field, amount) in [("minAvailable", &spec.min_available), ("maxUnavailable", &spec.max_unavailable)] {
         if let Some(amount) = amount {

@@ -1,11 +1,12 @@
 //! RoleBinding and ClusterRoleBinding: who may do what a role says. The role of a binding never changes.
 use crate::check::{OBJECT_VERBS, column, wide};
-use crate::meta::{immutable, report};
+use crate::meta::{IMMUTABLE, report};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 use machinery::content;
 use machinery::errors::Errors;
 use machinery::kind::{Kind, NameRule, Names};
 use machinery::table::{age_column, name_column};
+use serde::Serialize;
 use serde_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -13,7 +14,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 pub static ROLEBINDING: Kind<RoleBinding> = Kind {
     default: |binding| default(&mut binding.role_ref, binding.subjects.as_mut()),
     validate: |binding, errors| validate(&binding.role_ref, binding.subjects.as_ref(), &["Role", "ClusterRole"], errors),
-    validate_update: |new, old, errors| immutable(errors, "roleRef", &new.role_ref, &old.role_ref),
+    validate_update: |new, old, errors| same_role(&new.role_ref, &old.role_ref, errors),
     columns: &[
         name_column(),
         column("Role", "string", |binding, _| role(&binding.role_ref)),
@@ -42,7 +43,7 @@ pub static ROLEBINDING: Kind<RoleBinding> = Kind {
 pub static CLUSTERROLEBINDING: Kind<ClusterRoleBinding> = Kind {
     default: |binding| default(&mut binding.role_ref, binding.subjects.as_mut()),
     validate: |binding, errors| validate(&binding.role_ref, binding.subjects.as_ref(), &["ClusterRole"], errors),
-    validate_update: |new, old, errors| immutable(errors, "roleRef", &new.role_ref, &old.role_ref),
+    validate_update: |new, old, errors| same_role(&new.role_ref, &old.role_ref, errors),
     columns: &[
         name_column(),
         column("Role", "string", |binding, _| role(&binding.role_ref)),
@@ -67,6 +68,23 @@ pub static CLUSTERROLEBINDING: Kind<ClusterRoleBinding> = Kind {
         schema: "io.k8s.api.rbac.v1.ClusterRoleBinding",
     })
 };
+
+/// A role as the original shows it in messages.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown<'a> {
+    #[serde(rename = "APIGroup")]
+    group: &'a str,
+    kind: &'a str,
+    name: &'a str,
+}
+
+fn same_role(new: &RoleRef, old: &RoleRef, errors: &mut Errors) {
+    if new != old {
+        let shown = Shown { group: new.api_group.as_deref().unwrap_or_default(), kind: &new.kind, name: &new.name };
+        errors.invalid("roleRef", shown, IMMUTABLE);
+    }
+}
 
 fn default(role: &mut RoleRef, subjects: Option<&mut Vec<Subject>>) {
     let unset = |group: &Option<String>| group.as_deref().unwrap_or_default().is_empty();

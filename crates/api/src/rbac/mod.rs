@@ -29,7 +29,7 @@ mod tests {
         assert_eq!(problems(&ROLE, with(ROLE_MINIMAL, |_| {})), "");
         assert_eq!(problems(&CLUSTERROLE, with(CLUSTERROLE_MINIMAL, |_| {})), "");
         expect![[r#"
-            rules[0].verbs: Required value: verbs must contain at least one value
+            rules[0].verbs: Required value
             rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs
             rules[0].nonResourceURLs: Invalid value: ["/x"]: rules cannot apply to both regular resources and non-resource URLs
             rules[1].apiGroups: Required value: resource rules must supply at least one api group
@@ -71,7 +71,7 @@ mod tests {
         let old = with(ROLEBINDING_MINIMAL, |_| {});
         let new = with(ROLEBINDING_MINIMAL, |binding| binding["roleRef"]["name"] = "writer".into());
         expect![[r#"
-            roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"writer"}: field is immutable
+            roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"writer"}: field is immutable
         "#]]
         .assert_eq(&update_problems(&ROLEBINDING, "", old, new));
     }

@@ -57,7 +57,7 @@ fn validate_cluster_role(role: &ClusterRole, errors: &mut Errors) {
 fn validate_rule(rule: &PolicyRule, namespaced: bool, errors: &mut Errors) {
     let empty = |list: &Option<Vec<String>>| list.as_ref().is_none_or(Vec::is_empty);
     if rule.verbs.is_empty() {
-        errors.required("verbs", "verbs must contain at least one value");
+        errors.required("verbs", "");
     }
     if !empty(&rule.non_resource_urls) {
         let urls = &rule.non_resource_urls;

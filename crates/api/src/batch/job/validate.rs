@@ -341,7 +341,11 @@ fn selector(spec: &JobSpec, place: JobPlace, errors: &mut Errors) {
                 errors.unsupported("manualSelector", true, &["nil", "false"]);
             }
         }
-        (JobPlace::Job, None) => errors.required("selector", ""),
+        (JobPlace::Job, None) => {
+            errors.required("selector", "");
+            let labels = template::labels(&spec.template);
+            errors.invalid("template.metadata.labels", labels, "`selector` does not match template `labels`");
+        }
         (JobPlace::Job, Some(selector)) => {
             label_selector(errors, "selector", Some(selector));
             let labels = template::labels(&spec.template);
