@@ -16,6 +16,12 @@ const SHORT_MAX: usize = 128;
 const NOTE_MAX: usize = 1024;
 
 pub static EVENT: Kind<Event> = Kind {
+    // Always on the wire, empty or not.
+    default: |event| {
+        event.reporting_component.get_or_insert_default();
+        event.reporting_instance.get_or_insert_default();
+        event.source.get_or_insert_default();
+    },
     validate,
     validate_update: |new, _, errors| validate(new, errors),
     columns: &[

@@ -15,6 +15,7 @@ pub mod resources;
 mod secret;
 pub mod service;
 mod serviceaccount;
+mod volume;
 
 use machinery::kind::DynKind;
 
@@ -33,4 +34,28 @@ pub static KINDS: &[&dyn DynKind] = &[
     &secret::SECRET,
     &service::SERVICE,
     &serviceaccount::SERVICE_ACCOUNT,
+    &volume::PERSISTENT_VOLUME,
 ];
+
+/// The least that each kind of this group takes.
+#[cfg(test)]
+pub const MINIMALS: &[&str] = &[
+    claim::MINIMAL,
+    configmap::MINIMAL,
+    endpoints::MINIMAL,
+    event::MINIMAL,
+    limitrange::MINIMAL,
+    namespace::MINIMAL,
+    node::MINIMAL,
+    pod::MINIMAL,
+    podtemplate::MINIMAL,
+    quota::MINIMAL,
+    replicationcontroller::MINIMAL,
+    secret::MINIMAL,
+    service::MINIMAL,
+    serviceaccount::MINIMAL,
+    volume::MINIMAL,
+];
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,9 @@ fn default(node: &mut Node) {
     if status.allocatable.is_none() {
         status.allocatable.clone_from(&status.capacity);
     }
+    // Always on the wire, empty or not.
+    status.node_info.get_or_insert_default();
+    status.daemon_endpoints.get_or_insert_default().kubelet_endpoint.get_or_insert_default();
     canonical_resources(&mut status.allocatable);
     canonical_resources(&mut status.capacity);
     if let Some(spec) = &mut node.spec {

@@ -19,6 +19,7 @@ pub(super) use annotations::unchanged as unchanged_annotations;
 pub(crate) use probes::port;
 pub(crate) use remote::{driver_name, flex_options, iscsi_name};
 pub(super) use scheduling::tolerations;
+pub(crate) use volumes::volume_source;
 
 use crate::access::{Entries, Flag, List, Text};
 use crate::meta::{annotations as annotation_keys, labels, not_negative, report};

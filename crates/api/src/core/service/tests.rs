@@ -69,10 +69,13 @@ fn tells_every_mistake() {
             spec.externalTrafficPolicy: Unsupported value: "Other": supported values: "Cluster", "Local"
         "#]],
     );
-    refused(json!({"type": "ExternalName", "clusterIP": "10.0.0.1"}), expect![[r#"
+    refused(
+        json!({"type": "ExternalName", "clusterIP": "10.0.0.1"}),
+        expect![[r#"
         spec.clusterIPs: Forbidden: may not be set for ExternalName services
         spec.externalName: Required value
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -95,7 +98,8 @@ fn updates_keep_what_was_handed_out() {
     let (_, problems) = updated(json!({"type": "NodePort", "ports": [{"port": 80}], "clusterIP": "10.0.0.2", "ipFamilies": ["IPv4"]}));
     expect![[r#"
         spec.clusterIPs[0]: Invalid value: ["10.0.0.2"]: may not change once set
-    "#]].assert_eq(&problems);
+    "#]]
+    .assert_eq(&problems);
 }
 
 #[test]

@@ -88,13 +88,7 @@ fn source(volume: &Volume, pod: &str, errors: &mut Errors) {
     for other in named {
         errors.forbidden(other, "may not specify more than 1 volume type");
     }
-    let field = match first {
-        "gcePersistentDisk" => "persistentDisk",
-        "cephFS" => "cephfs",
-        "downwarAPI" => "downwardAPI",
-        other => other,
-    };
-    errors.at(field, |errors| one_source(volume, first, errors));
+    errors.at(place(first), |errors| one_source(volume, first, errors));
     if first == "ephemeral" && !pod.is_empty() && !volume.name.is_empty() {
         let claim = format!("{pod}-{}", volume.name);
         let problems = content::dns_subdomain(&claim).into_iter().map(|problem| format!("PVC name {claim:?}: {problem}"));
@@ -104,6 +98,23 @@ fn source(volume: &Volume, pod: &str, errors: &mut Errors) {
         && volume.name.len() + 1 + iscsi.target_portal.len() > 64
     {
         errors.invalid("name", &volume.name, remote::PORTAL_TOO_LONG);
+    }
+}
+
+/// Where mistakes of a source are told.
+fn place(source: &'static str) -> &'static str {
+    match source {
+        "gcePersistentDisk" => "persistentDisk",
+        "cephFS" => "cephfs",
+        "downwarAPI" => "downwardAPI",
+        other => other,
+    }
+}
+
+/// Checks the first source that a volume names, if it names one.
+pub fn volume_source(volume: &Volume, errors: &mut Errors) {
+    if let Some(first) = sources(volume).next() {
+        errors.at(place(first), |errors| one_source(volume, first, errors));
     }
 }
 
