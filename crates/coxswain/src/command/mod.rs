@@ -19,10 +19,14 @@ pub const KUBERNETES_VERSION: &str = "v1.37.0";
 /// Helpers of the container runtime, started by ourselves under a name of their own, before any thread.
 pub fn internal(arguments: &[String]) -> Option<ExitCode> {
     match arguments.get(1).map(String::as_str) {
-        Some("runtime-helper") => Some(runtime::helper_main(&arguments[2..])),
-        Some("runtime-keeper") => Some(runtime::keeper_main(&arguments[2..])),
+        Some(runtime::HELPER) => Some(exit(runtime::helper_main(&arguments[2..]))),
+        Some(runtime::KEEPER) => Some(exit(runtime::keeper_main(&arguments[2..]))),
         _ => None,
     }
+}
+
+fn exit(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {

@@ -69,5 +69,6 @@ pub async fn stop_all(config: &Config) -> Result<(), Failure> {
 
 /// Cgroups and mounts that `stop_all` may have left.
 pub async fn purge(config: &Config) -> Result<(), Failure> {
-    runtime::purge(&bare(config)).await.doing("cleaning up after containers")
+    let runtime = runtime::Runtime::open(bare(config)).await.doing("the container runtime")?;
+    runtime.purge().await.doing("cleaning up after containers")
 }

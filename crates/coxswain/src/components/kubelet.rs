@@ -38,7 +38,7 @@ pub async fn start(
             let network = network.clone();
             if let Some(cidr) = cidr {
                 tokio::spawn(async move {
-                    if let Err(error) = runtime::network::PodNetwork::set_pod_cidr(&*network, &cidr).await {
+                    if let Err(error) = runtime::PodNetwork::set_pod_cidr(&*network, &cidr).await {
                         tracing::error!(cidr, %error, "the pod network cannot be set up");
                     }
                 });

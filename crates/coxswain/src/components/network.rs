@@ -4,7 +4,7 @@ use ::network::{HostPort, Network, Pod};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use runtime::network::{PodNetwork, SandboxNetwork};
+use runtime::{PodNetwork, PortMapping, SandboxNetwork};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ fn protocol(name: &str) -> u8 {
 }
 
 fn pod(sandbox: &SandboxNetwork) -> Pod {
-    let port = |mapping: &runtime::network::PortMapping| HostPort {
+    let port = |mapping: &PortMapping| HostPort {
         protocol: protocol(mapping.protocol),
         host_ip: mapping.host_ip.parse().ok(),
         host_port: mapping.host_port,
