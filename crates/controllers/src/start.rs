@@ -1,4 +1,5 @@
 //! Starts controllers, each with its own identity, over shared informers.
+use crate::accounts::certificates::{Certificates, Signer};
 use crate::cleanup::garbage::GarbageCollector;
 use crate::cleanup::namespace::NamespaceController;
 use crate::driver::caches::Caches;
@@ -14,6 +15,7 @@ use stdx::clock::Clock;
 
 const GARBAGE_WORKERS: usize = 20;
 const NAMESPACE_WORKERS: usize = 10;
+const CERTIFICATE_WORKERS: usize = 2;
 
 /// What controllers need from outside.
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub informers: Arc<Informers>,
     pub clock: Clock,
     pub settings: Settings,
+    /// Signs approved certificate requests; without it they wait.
+    pub signer: Option<Signer>,
     /// Names of the controllers to run; empty: all.
     pub which: Vec<String>,
 }
@@ -76,6 +80,9 @@ pub fn start(config: Config) -> Handle {
     if wanted("namespace") {
         spawn_namespaces(&mut handle, &config);
     }
+    if wanted("certificates") {
+        spawn_certificates(&mut handle, &config);
+    }
     handle
 }
 
@@ -99,6 +106,16 @@ fn spawn_namespaces(handle: &mut Handle, config: &Config) {
     handle.tasks.spawn(async move {
         controller.follow(Arc::downgrade(&queue)).await;
         run("namespace", queue, controller, NAMESPACE_WORKERS, clock).await;
+    });
+}
+
+fn spawn_certificates(handle: &mut Handle, config: &Config) {
+    let (queue, client, _) = begin(handle, config, "certificates", "certificate-controller");
+    let controller = Certificates::new(client, config.clock.clone(), &config.informers, config.signer.clone());
+    let clock = config.clock.clone();
+    handle.tasks.spawn(async move {
+        controller.follow(Arc::downgrade(&queue)).await;
+        run("certificates", queue, controller, CERTIFICATE_WORKERS, clock).await;
     });
 }
 

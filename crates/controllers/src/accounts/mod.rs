@@ -1,3 +1,6 @@
-//! Controllers for identities and what they need: service accounts and the cluster's CA.
+//! Controllers for identities and what they need: service accounts, the cluster's CA, certificates, bootstrap tokens, roles.
+pub mod aggregation;
+pub mod bootstrap;
+pub mod certificates;
 pub mod rootca;
 pub mod serviceaccount;
