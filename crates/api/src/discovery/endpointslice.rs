@@ -173,19 +173,20 @@ fn validate_address(address: &str, kind: &str, errors: &mut Errors) {
 fn validate_hints(hints: &EndpointHints, errors: &mut Errors) {
     let zones = hints.for_zones.iter().flatten().map(|zone| zone.name.as_str()).collect::<Vec<_>>();
     let nodes = hints.for_nodes.iter().flatten().map(|node| node.name.as_str()).collect::<Vec<_>>();
-    let checks: [(&str, &[&str], fn(&str) -> Vec<String>); 2] =
-        [("forZones", &zones, content::label_value), ("forNodes", &nodes, content::dns_subdomain)];
-    for (field, names, check) in checks {
-        if names.len() > MAX_HINTS {
-            return errors.too_many(field, names.len(), MAX_HINTS);
-        }
-        errors.each(field, names.iter().enumerate(), |errors, (index, name)| {
-            if names[..index].contains(name) {
-                errors.duplicate("name", name);
-            }
-            report(errors, "name", name, check(name));
-        });
+    validate_names("forZones", &zones, content::label_value, errors);
+    validate_names("forNodes", &nodes, content::dns_subdomain, errors);
+}
+
+fn validate_names(field: &str, names: &[&str], problems: fn(&str) -> Vec<String>, errors: &mut Errors) {
+    if names.len() > MAX_HINTS {
+        return errors.too_many(field, names.len(), MAX_HINTS);
     }
+    errors.each(field, names.iter().enumerate(), |errors, (index, name)| {
+        if names[..index].contains(name) {
+            errors.duplicate("name", name);
+        }
+        report(errors, "name", name, problems(name));
+    });
 }
 
 #[cfg(test)]
