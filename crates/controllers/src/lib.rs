@@ -13,6 +13,7 @@ mod start;
 pub mod storage;
 pub mod workloads;
 
+pub use accounts::certificates::Signer;
 pub use settings::Settings;
 pub use start::{Config, Handle, identity, start};
 
@@ -51,5 +52,7 @@ pub fn all() -> Vec<&'static Controller> {
     ]
 }
 
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod world;

@@ -19,6 +19,7 @@ pub struct World {
     pub refuse: Option<fn(&Step) -> Option<String>>,
     /// Pods stay with a deletion timestamp until `finish_deletions`.
     pub graceful: bool,
+    writes_left: Option<usize>,
     controllers: Vec<(&'static Controller, Vec<Box<dyn Source>>)>,
     queue: BTreeSet<(usize, Key)>,
     failed: BTreeSet<(usize, Key)>,
@@ -40,6 +41,7 @@ impl World {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             settings: Settings::default(),
             refuse: None,
+            writes_left: None,
             graceful: false,
             controllers,
             queue: BTreeSet::new(),
@@ -108,6 +110,32 @@ impl World {
                 self.log.iter().rev().take(10).collect::<Vec<_>>()
             );
             self.work(index, key);
+        }
+    }
+
+    /// The controllers stop for good after so many more writes, until `restart`.
+    pub fn crash_after(&mut self, writes: usize) {
+        self.writes_left = Some(writes);
+    }
+
+    /// Controllers start anew: they remember nothing, and are told of everything that is there.
+    pub fn restart(&mut self) {
+        self.writes_left = None;
+        self.queue.clear();
+        self.timers.clear();
+        self.noticed.clear();
+        let all: Vec<(What, Vec<Value>)> = self
+            .caches
+            .all()
+            .map(|(what, cache)| (what.clone(), cache.keys().iter().filter_map(|key| cache.value(key)).collect()))
+            .collect();
+        for (what, objects) in all {
+            for mut object in objects {
+                self.version += 1;
+                object["metadata"]["resourceVersion"] = self.version.to_string().into();
+                let delta = self.caches.any(&what).and_then(|cache| cache.put(object));
+                delta.iter().for_each(|delta| self.wake(&what, &**delta));
+            }
         }
     }
 
@@ -191,6 +219,13 @@ impl World {
     }
 
     fn apply(&mut self, step: Step) -> Result<(), Failure> {
+        if !matches!(step, Step::Tell(_)) {
+            match &mut self.writes_left {
+                Some(0) => return Err(Failure { verb: step.verb(), message: "the process is gone".into() }),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+        }
         let refused = self.refuse.and_then(|refuse| refuse(&step));
         if let Some(message) = refused {
             return Err(Failure { verb: step.verb(), message });

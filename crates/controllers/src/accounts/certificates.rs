@@ -69,6 +69,14 @@ pub struct Signer {
     pub longest: SignedDuration,
 }
 
+impl Signer {
+    /// A signer with the same key and name as `ca`.
+    pub fn of(ca: &Authority, longest: SignedDuration) -> Result<Signer, String> {
+        let authority = Authority::load(ca.cert(), &ca.key().to_pem(), "the cluster's CA").map_err(|error| error.to_string())?;
+        Ok(Signer { authority: Arc::new(authority), longest })
+    }
+}
+
 /// Approves and signs. It asks the authorizer and holds the CA's key, so it does not plan from caches alone.
 pub struct Certificates {
     client: Client,
