@@ -7,10 +7,12 @@ use machinery::kind::{ColumnNames, DynKind, NameRule, Names};
 use machinery::object::{AnyObject, Dynamic};
 use machinery::schema::Subresource;
 use machinery::status::Status;
-use machinery::table;
 use serde_json::Value;
 
+mod columns;
 mod facts;
+
+use columns::Shown;
 use facts::Facts;
 
 /// Subresources through which the object itself is read and written.
@@ -21,6 +23,7 @@ pub struct Generic {
     subresources: Vec<(&'static str, &'static [&'static str])>,
     scale: bool,
     facts: &'static Facts,
+    columns: &'static [Shown],
 }
 
 impl Generic {
@@ -30,6 +33,7 @@ impl Generic {
             subresources: shaped.map(|sub| (sub.name, &sub.verbs[..])).collect(),
             scale: subresources.iter().any(|sub| sub.name == "scale"),
             facts: facts::of(names.group, names.plural),
+            columns: columns::of(names.group, names.plural),
             names,
         }
     }
@@ -59,7 +63,7 @@ fn wanted_differs(new: &Dynamic, old: &Dynamic) -> bool {
 }
 
 /// The value at a dotted path (`spec.replicas`), or null.
-pub(crate) fn at<'a>(object: &'a Dynamic, path: &str) -> &'a Value {
+fn at<'a>(object: &'a Dynamic, path: &str) -> &'a Value {
     let mut parts = path.split('.');
     let first = parts.next().and_then(|key| object.rest.get(key));
     parts.fold(first.unwrap_or(&Value::Null), |value, key| &value[key])
@@ -122,15 +126,12 @@ impl DynKind for Generic {
             priority,
         };
         let mut all = vec![column("Name", "string", "name", 0)];
-        all.extend(self.facts.columns.iter().map(|shown| column(shown.name, shown.kind, "", 0)));
-        all.push(column("Age", "string", "", 0));
+        all.extend(self.columns.iter().map(|shown| column(shown.name, shown.kind, "", 0)));
         all
     }
     fn row(&self, object: &dyn AnyObject, now: Timestamp) -> Vec<Value> {
-        let meta = object.meta();
-        let mut cells = vec![Value::from(meta.name.clone().unwrap_or_default())];
-        cells.extend(self.facts.columns.iter().map(|column| (column.cell)(own(object))));
-        cells.push(table::age(meta.creation_timestamp.as_ref(), now).into());
+        let mut cells = vec![Value::from(object.meta().name.clone().unwrap_or_default())];
+        cells.extend(self.columns.iter().map(|column| (column.cell)(own(object), now)));
         cells
     }
     fn field_names(&self) -> Vec<&str> {

@@ -268,6 +268,17 @@ fn owner_reference(owner: &OwnerReference, errors: &mut Errors) {
     }
 }
 
+/// Finalizers of the server's own kinds say whose they are; those of custom resources need not. Nothing is on the path.
+pub fn qualified_finalizers(meta: &ObjectMeta, errors: &mut Errors) {
+    errors.at("metadata", |errors| {
+        errors.each("finalizers", meta.finalizers.iter().flatten(), |errors, name| {
+            if !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&name.as_str()) {
+                errors.invalid("", name, "name is neither a standard finalizer name nor is it fully qualified");
+            }
+        });
+    });
+}
+
 fn finalizers(finalizers: &[String], errors: &mut Errors) {
     for name in finalizers {
         report(errors, "finalizers", name, content::label_key(name));

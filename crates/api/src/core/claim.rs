@@ -225,7 +225,6 @@ fn storage(list: Option<&ApiResources>) -> Quantity {
 
 fn validate_update(new: &PersistentVolumeClaim, old: &PersistentVolumeClaim, errors: &mut Errors) {
     let (now, before) = (spec(new), spec(old));
-    errors.at("spec", |errors| check_spec(&now, errors));
     let beta = |claim: &PersistentVolumeClaim| {
         claim.metadata.annotations.as_ref().and_then(|map| map.get(BETA_CLASS)).cloned().unwrap_or_default()
     };

@@ -22,7 +22,6 @@ pub static CONFIG_MAP: Kind<ConfigMap> = Kind {
             frozen(errors, "data", same(&new.data, &old.data));
             frozen(errors, "binaryData", same(&new.binary_data, &old.binary_data));
         }
-        validate(new, errors);
     },
     columns: &[name_column(), text("Data", |map, _| (map.data.entries().count() + map.binary_data.entries().count()).into()), age_column()],
     ..Kind::of(Names { short: &["cm"], ..core("ConfigMap", "configmaps", "configmap", "configmaps", "io.k8s.api.core.v1.ConfigMap") })

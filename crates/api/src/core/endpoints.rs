@@ -1,5 +1,5 @@
 //! Endpoints: where a service's traffic goes, in the form of old.
-use crate::access::{List, Text, fill, same};
+use crate::access::{List, Text, fill};
 use crate::columns::text;
 use crate::core::names::core;
 use crate::core::pod::validate::one_of;
@@ -21,12 +21,6 @@ pub static ENDPOINTS: Kind<Endpoints> = Kind {
         ports.for_each(|port| fill(&mut port.protocol, "TCP"));
     },
     validate,
-    validate_update: |new, old, errors| {
-        // What was there before these checks stays possible.
-        if !same(&new.subsets, &old.subsets) {
-            validate(new, errors);
-        }
-    },
     columns: &[name_column(), text("Endpoints", |endpoints, _| shown(endpoints).into()), age_column()],
     create_on_update: true,
     ..Kind::of(Names {

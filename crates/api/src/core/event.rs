@@ -23,7 +23,6 @@ pub static EVENT: Kind<Event> = Kind {
         event.source.get_or_insert_default();
     },
     validate,
-    validate_update: |new, _, errors| validate(new, errors),
     columns: &[
         text("Last Seen", |event, now| last_seen(event, now).into()),
         text("Type", |event, _| event.type_.text().into()),

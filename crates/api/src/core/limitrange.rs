@@ -18,7 +18,6 @@ pub static LIMIT_RANGE: Kind<LimitRange> = Kind {
         items.for_each(default_item);
     },
     validate,
-    validate_update: |new, _, errors| validate(new, errors),
     create_on_update: true,
     ..Kind::of(Names {
         short: &["limits"],

@@ -28,7 +28,6 @@ pub static NAMESPACE: Kind<Namespace> = Kind {
         name_label(new);
     },
     validate: |namespace, errors| finalizers(namespace, "spec.finalizers", errors),
-    validate_update: |new, _, errors| finalizers(new, "spec.finalizers", errors),
     columns: &[name_column(), text("Status", |namespace, _| phase(namespace).into()), age_column()],
     fields: &[
         Field { path: "status.phase", value: |namespace| phase(namespace).into() },

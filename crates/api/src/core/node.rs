@@ -28,10 +28,7 @@ pub static NODE: Kind<Node> = Kind {
     },
     on_update: |new, old| new.status.clone_from(&old.status),
     validate,
-    validate_update: |new, old, errors| {
-        validate(new, errors);
-        changes(new, old, errors);
-    },
+    validate_update: changes,
     columns: &[
         name_column(),
         text("Status", |node, _| state(node).into()),
@@ -55,7 +52,11 @@ pub static NODE: Kind<Node> = Kind {
         name: "status",
         verbs: READ_WRITE,
         prepare: |new, old| new.spec.clone_from(&old.spec),
-        validate: changes,
+        validate: |new, old, errors| {
+            amounts(new, errors);
+            declared_features(new, errors);
+            changes(new, old, errors);
+        },
     }],
     ..Kind::of(Names { short: &["no"], namespaced: false, ..core("Node", "nodes", "node", "minions", "io.k8s.api.core.v1.Node") })
 };
@@ -142,9 +143,8 @@ fn taints(taints: &[Taint], errors: &mut Errors) {
     });
 }
 
+/// Checks what is fixed once it is set.
 fn changes(new: &Node, old: &Node, errors: &mut Errors) {
-    amounts(new, errors);
-    declared_features(new, errors);
     let addresses = new.status.as_ref().map_or(&[][..], |status| status.addresses.list());
     for (index, address) in addresses.iter().enumerate().filter(|(index, address)| addresses[..*index].contains(address)) {
         errors.duplicate(&format!("status.addresses[{index}]"), address);
@@ -160,7 +160,6 @@ fn changes(new: &Node, old: &Node, errors: &mut Errors) {
         (old, new) if old != new => errors.invalid("spec.providerID", None::<&str>, "field cannot be modified once set"),
         _ => {}
     }
-    errors.at("metadata", |errors| taints(new.taints.list(), errors));
     if new.external_id.text() != old.external_id.text() {
         errors.forbidden("spec.externalID", "may not be updated");
     }

@@ -16,7 +16,6 @@ pub static POD_TEMPLATE: Kind<PodTemplate> = Kind {
         new.metadata.generation = Some(generation + i64::from(!same(&new.template, &old.template)));
     },
     validate,
-    validate_update: |new, _, errors| validate(new, errors),
     warnings: |object| object.template.iter().flat_map(|template| template_warnings("template", template)).collect(),
     columns: &[
         name_column(),

@@ -35,7 +35,6 @@ pub static RESOURCE_QUOTA: Kind<ResourceQuota> = Kind {
     on_update: |new, old| new.status.clone_from(&old.status),
     validate,
     validate_update: |new, old, errors| {
-        validate(new, errors);
         let scopes = |quota: &ResourceQuota| quota.spec.iter().flat_map(|spec| spec.scopes.list()).cloned().collect::<BTreeSet<_>>();
         if scopes(new) != scopes(old) {
             errors.invalid("spec.scopes", new.spec.as_ref().and_then(|spec| spec.scopes.as_ref()), IMMUTABLE);

@@ -23,7 +23,6 @@ pub static REPLICATION_CONTROLLER: Kind<ReplicationController> = Kind {
         new.metadata.generation = Some(generation + i64::from(!same(&new.spec, &old.spec)));
     },
     validate,
-    validate_update: |new, _, errors| validate(new, errors),
     warnings: |controller| {
         let problems = content::dns_label(controller.metadata.name.text());
         let mut all = Vec::new();

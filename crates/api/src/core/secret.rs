@@ -27,7 +27,6 @@ pub static SECRET: Kind<Secret> = Kind {
             frozen(errors, "immutable", new.immutable.on());
             frozen(errors, "data", same(&new.data, &old.data));
         }
-        validate(new, errors);
     },
     columns: &[
         name_column(),

@@ -37,6 +37,7 @@ fn change_refused(old: Value, new: Value, expected: Expect) {
     kind.default(&mut *new);
     kind.on_update(&mut *new, &*old);
     let mut errors = Errors::default();
+    kind.validate(&*new, &mut errors);
     kind.validate_update(&*new, &*old, &mut errors);
     expected.assert_eq(&told(&errors));
 }

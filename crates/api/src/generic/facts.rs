@@ -1,12 +1,10 @@
-//! What differs between generic kinds, as data: columns, selectable fields, how they are updated.
+//! What differs between generic kinds, as data: selectable fields, how they are updated.
 use machinery::kind::NameRule;
 use machinery::object::Dynamic;
-use serde_json::Value;
 
 pub struct Facts {
     group: &'static str,
     plurals: &'static [&'static str],
-    pub columns: &'static [Shown],
     pub fields: &'static [&'static str],
     /// Does the server count changes of what is wanted in `metadata.generation`?
     pub generation: bool,
@@ -17,17 +15,9 @@ pub struct Facts {
     pub default: fn(&mut Dynamic),
 }
 
-/// A column between name and age.
-pub struct Shown {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub cell: fn(&Dynamic) -> Value,
-}
-
 const PLAIN: Facts = Facts {
     group: "",
     plurals: &[],
-    columns: &[],
     fields: &[],
     generation: false,
     spec_immutable: false,

@@ -2,13 +2,13 @@ use super::*;
 use crate::registry;
 use serde_json::json;
 
-fn csi_node() -> &'static dyn DynKind {
+fn service_cidrs() -> &'static dyn DynKind {
     registry().by_resource("networking.k8s.io", "v1", "servicecidrs").unwrap().kind
 }
 
 #[test]
 fn status_is_written_only_through_its_subresource() {
-    let kind = csi_node();
+    let kind = service_cidrs();
     let body = json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "a"},
         "spec": {"cidrs": ["10.0.0.0/24"]}, "status": {"conditions": []}});
     let mut object = kind.decode(body.clone()).unwrap();
@@ -33,4 +33,14 @@ fn the_generation_counts_what_is_wanted() {
     own_mut(&mut *new).rest["spec"]["matchingPrecedence"] = 2.into();
     kind.on_update(&mut *new, &*old);
     assert_eq!(new.meta().generation, Some(2));
+}
+
+#[test]
+fn rows_tell_what_is_special() {
+    let kind = registry().by_resource("storage.k8s.io", "v1", "csidrivers").unwrap().kind;
+    let object =
+        kind.decode(json!({"metadata": {"name": "d"}, "spec": {"attachRequired": false, "volumeLifecycleModes": ["Persistent"]}})).unwrap();
+    let row = kind.row(&*object, "2026-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(json!(row), json!(["d", false, false, false, "<unset>", false, "Persistent", "<unknown>"]));
+    assert_eq!(kind.columns().len(), row.len());
 }

@@ -27,7 +27,7 @@ pub static POD: Kind<Pod> = Kind {
     default: default::default_pod,
     on_create,
     on_update,
-    validate: validate::validate_create,
+    validate: validate::validate,
     validate_update: update::validate_update,
     warnings: warnings::warnings,
     columns: columns::COLUMNS,

@@ -40,6 +40,8 @@ fn update_refused(old: Value, change: impl FnOnce(&mut Value), expected: Expect)
     (POD.default)(&mut new);
     (POD.on_update)(&mut new, &old);
     let mut errors = Errors::default();
+    new.metadata.resource_version = Some("1".into());
+    (POD.validate)(&new, &mut errors);
     (POD.validate_update)(&new, &old, &mut errors);
     expected.assert_eq(&told(&errors));
 }

@@ -89,10 +89,10 @@ pub fn validate_pod_spec(spec: &PodSpec, meta: Option<&ObjectMeta>, errors: &mut
     env::file_volumes(spec, errors);
 }
 
-/// Checks a pod that a client creates.
-pub fn validate_create(pod: &Pod, errors: &mut Errors) {
+/// Checks a pod, new or changed; what only a new one may not have is told by its having no version yet.
+pub fn validate(pod: &Pod, errors: &mut Errors) {
     whole(pod, errors);
-    let Some(spec) = &pod.spec else { return };
+    let Some(spec) = pod.spec.as_ref().filter(|_| pod.metadata.resource_version.text().is_empty()) else { return };
     errors.at("spec", |errors| {
         if !spec.ephemeral_containers.list().is_empty() {
             errors.forbidden("ephemeralContainers", "cannot be set on create");

@@ -29,7 +29,7 @@ pub static SERVICE: Kind<Service> = Kind {
         allocation::same_addresses(new, Some(old));
         allocation::drop_unneeded(new, old);
     },
-    validate: |service, errors| validate::validate(service, None, errors),
+    validate: validate::validate,
     validate_update: validate::validate_update,
     warnings,
     columns: &[

@@ -87,6 +87,7 @@ fn updates_keep_what_was_handed_out() {
         (SERVICE.default)(&mut new);
         (SERVICE.on_update)(&mut new, &old);
         let mut errors = Errors::default();
+        (SERVICE.validate)(&new, &mut errors);
         (SERVICE.validate_update)(&new, &old, &mut errors);
         (new.spec.unwrap(), told(&errors))
     };

@@ -16,10 +16,9 @@ const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"
 const AFFINITY_MAX_SECONDS: i32 = 86_400;
 const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-pub fn validate(service: &Service, old: Option<&Service>, errors: &mut Errors) {
+pub fn validate(service: &Service, errors: &mut Errors) {
     let none = ServiceSpec::default();
     let spec = service.spec.as_ref().unwrap_or(&none);
-    let before = old.and_then(|old| old.spec.as_ref());
     errors.at("spec", |errors| {
         let headless = is_headless(spec);
         if spec.ports.list().is_empty() && !headless && spec.type_.text() != "ExternalName" {
@@ -29,15 +28,12 @@ pub fn validate(service: &Service, old: Option<&Service>, errors: &mut Errors) {
         ports(spec, errors);
         labels(errors, "selector", spec.selector.as_ref());
         affinity(spec, errors);
-        addresses(spec, before, errors);
+        addresses(spec, errors);
         errors.each("externalIPs", spec.external_ips.list(), |errors, address| {
-            let known = before.is_some_and(|before| before.external_ips.list().contains(address));
-            if !known {
-                let told = errors.causes().len();
-                ip(errors, "", address);
-                if errors.causes().len() == told {
-                    reachable(errors, "", address);
-                }
+            let told = errors.causes().len();
+            ip(errors, "", address);
+            if errors.causes().len() == told {
+                reachable(errors, "", address);
             }
         });
         one_of(errors, "type", spec.type_.text(), TYPES);
@@ -129,7 +125,7 @@ fn affinity(spec: &ServiceSpec, errors: &mut Errors) {
 }
 
 /// Checks cluster addresses and their families.
-pub fn addresses(spec: &ServiceSpec, before: Option<&ServiceSpec>, errors: &mut Errors) {
+pub fn addresses(spec: &ServiceSpec, errors: &mut Errors) {
     if spec.type_.text() == "ExternalName" {
         return;
     }
@@ -160,7 +156,7 @@ pub fn addresses(spec: &ServiceSpec, before: Option<&ServiceSpec>, errors: &mut 
             if all.len() > 1 {
                 errors.invalid("clusterIPs", all, "'None' must be the first and only value");
             }
-        } else if before.is_none_or(|before| !before.cluster_ips.list().contains(address)) {
+        } else {
             ip(errors, &format!("clusterIPs[{index}]"), address);
         }
     }
@@ -281,7 +277,6 @@ pub fn validate_update(new: &Service, old: &Service, errors: &mut Errors) {
             errors.forbidden("healthCheckNodePort", "field is immutable");
         }
     });
-    validate(new, Some(old), errors);
 }
 
 fn kept_addresses(new: &ServiceSpec, old: &ServiceSpec, errors: &mut Errors) {

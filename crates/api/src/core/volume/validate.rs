@@ -245,7 +245,6 @@ fn iscsi(source: &ISCSIPersistentVolumeSource, name: &str, errors: &mut Errors) 
 }
 
 pub fn validate_update(new: &PersistentVolume, old: &PersistentVolume, errors: &mut Errors) {
-    validate(new, errors);
     let none = PersistentVolumeSpec::default();
     let (mut now, before) = (new.spec.clone().unwrap_or_default(), old.spec.as_ref().unwrap_or(&none));
     if let (Some(csi), Some(known)) = (&mut now.csi, &before.csi)
