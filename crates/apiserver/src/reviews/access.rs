@@ -1,5 +1,6 @@
 //! May he? SubjectAccessReview about anybody, SelfSubjectAccessReview about the asker, LocalSubjectAccessReview in one namespace.
 use super::{Reviewer, answered, strings, text};
+use crate::authorize::MASTERS;
 use crate::request::{Attributes, Authorizer, Decision};
 use client::Identity;
 use machinery::errors::Errors;
@@ -60,6 +61,11 @@ async fn decide(reviewer: &Reviewer, user: Identity, body: Value) -> Result<Valu
     match reviewer.authorizers.authorize(&attributes).await {
         Decision::Allow => {
             status.insert("allowed".into(), true.into());
+            let reason =
+                if attributes.user.in_group(MASTERS) { String::new() } else { reviewer.authorizers.rbac.allowed_by(&attributes).await };
+            if !reason.is_empty() {
+                status.insert("reason".into(), reason.into());
+            }
         }
         Decision::Deny(reason) => {
             status.insert("allowed".into(), false.into());

@@ -64,7 +64,8 @@ async fn access_is_decided_as_for_requests() {
     let root = Identity::new("root", &["system:masters"]);
     let other = |user: &str| json!({"spec": {"user": user, "resourceAttributes": pods("list")}});
     let answer = ask(&reviewer, &root, "authorization:subjectaccessreviews", "", other("jane")).await.unwrap();
-    assert_eq!(answer["status"], json!({"allowed": true}));
+    let reason = "RBAC: allowed by ClusterRoleBinding \"b\" of ClusterRole \"view\" to User \"jane\"";
+    assert_eq!(answer["status"], json!({"allowed": true, "reason": reason}));
     let answer = ask(&reviewer, &root, "authorization:subjectaccessreviews", "", other("bob")).await.unwrap();
     assert_eq!(answer["status"], json!({"allowed": false}));
     let answer = ask(&reviewer, &root, "authorization:localsubjectaccessreviews", "a", other("jane")).await.unwrap();
@@ -72,7 +73,8 @@ async fn access_is_decided_as_for_requests() {
     let path =
         json!({"spec": {"user": "jane", "groups": ["system:authenticated"], "nonResourceAttributes": {"verb": "get", "path": "/version"}}});
     let answer = ask(&reviewer, &root, "authorization:subjectaccessreviews", "", path).await.unwrap();
-    assert_eq!(answer["status"], json!({"allowed": true}));
+    assert_eq!(answer["status"]["allowed"], true);
+    assert!(answer["status"]["reason"].as_str().unwrap().ends_with("to Group \"system:authenticated\""));
 }
 
 #[tokio::test(start_paused = true)]

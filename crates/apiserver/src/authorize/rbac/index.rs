@@ -54,6 +54,24 @@ impl Index {
         false
     }
 
+    /// The binding that allows what `allows` asks for, in the original's words.
+    pub fn allowed_by(&self, user: &Identity, namespace: &str, allows: impl Fn(&[Rule]) -> bool) -> Option<String> {
+        let own_namespace = self.namespaces.get(namespace).filter(|_| !namespace.is_empty());
+        let scopes = [(Some(&self.cluster), ""), (own_namespace, namespace)];
+        let subjects = std::iter::once(("User", &user.user)).chain(user.groups.iter().map(|group| ("Group", group)));
+        for (kind, name) in subjects {
+            for (grants, namespace) in &scopes {
+                let Some(grants) = grants else { continue };
+                let list = if kind == "User" { grants.users.get(name) } else { grants.groups.get(name) };
+                let allowing = |grant: &&Grant| self.roles.get(&grant.role).is_some_and(|rules| allows(rules));
+                if let Some(grant) = list.into_iter().flatten().find(allowing) {
+                    return Some(told(grant, namespace, kind, name));
+                }
+            }
+        }
+        None
+    }
+
     pub fn rules_for(&self, user: &Identity, namespace: &str) -> (Vec<Rule>, Vec<String>) {
         let (mut rules, mut missing) = (Vec::new(), Vec::new());
         self.any(user, namespace, &mut missing, |found| {
@@ -145,6 +163,19 @@ impl Grants {
             _ => None,
         }
     }
+}
+
+fn told(grant: &Grant, namespace: &str, kind: &str, name: &str) -> String {
+    let binding = match namespace {
+        "" => format!("ClusterRoleBinding \"{}\"", grant.binding),
+        namespace => format!("RoleBinding \"{}/{namespace}\"", grant.binding),
+    };
+    let role = if grant.role.namespace.is_empty() { "ClusterRole" } else { "Role" };
+    let subject = match name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+        Some((namespace, name)) if kind == "User" => format!("ServiceAccount \"{name}/{namespace}\""),
+        _ => format!("{kind} \"{name}\""),
+    };
+    format!("RBAC: allowed by {binding} of {role} \"{}\" to {subject}", grant.role.name)
 }
 
 /// The role that a binding in `namespace` (empty: a cluster role binding) refers to.

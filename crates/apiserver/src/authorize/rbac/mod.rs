@@ -37,6 +37,13 @@ impl Rbac {
         }
     }
 
+    /// Which binding allows it; empty if none does.
+    pub async fn allowed_by(&self, attributes: &Attributes) -> String {
+        let allows = |rules: &[Rule]| rules.iter().any(|rule| rule.allows(attributes));
+        let found = self.follower.read(|index| index.allowed_by(&attributes.user, &attributes.namespace, allows)).await;
+        found.ok().flatten().unwrap_or_default()
+    }
+
     /// All that a user may do in a namespace, and which of its roles do not exist.
     pub async fn rules_for(&self, user: &Identity, namespace: &str) -> Result<(Vec<Rule>, Vec<String>), Status> {
         self.follower.read(|index| index.rules_for(user, namespace)).await.map_err(Status::internal)
