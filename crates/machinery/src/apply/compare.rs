@@ -23,6 +23,10 @@ impl Comparison {
         Comparison { removed, modified, added }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
+    }
+
     /// What the writer of the new object now owns.
     pub fn written(&self) -> Set {
         self.modified.union(&self.added)

@@ -50,7 +50,7 @@ pub fn apply(write: &Write, live: Option<&Value>, patch: &Value, force: bool) ->
     let mut managers = Managers::decode(&managed).map_err(|error| failed(format!("failed to decode managed fields: {error}")))?;
     if managers.0.is_empty() {
         let before = Write { manager: "before-first-apply", ..*write };
-        record(&before, &mut managers, &Value::Object(Map::new()), &live);
+        record(&before, &mut managers, &changes(&before, &Value::Object(Map::new()), &live));
         managers.cap();
     }
     let merged = match merge_owned(write, &live, patch, managers.clone(), force) {
@@ -75,23 +75,20 @@ pub fn apply(write: &Write, live: Option<&Value>, patch: &Value, force: bool) ->
 /// old ones out of `new`. What the client sent as managedFields counts: an empty list resets them.
 pub fn track_update(write: &Write, live: Option<&Value>, new: &mut Value) -> Value {
     let sent = take_managed(new);
-    let stored = live.map_or(&Value::Null, |live| &live["metadata"]["managedFields"]);
-    let mut managers = match write.subresource {
-        "" => sent_or_stored(&sent, stored),
-        _ => Managers::decode(stored).unwrap_or_default(),
-    };
+    let empty = Value::Object(Map::new());
+    let old = live.unwrap_or(&empty);
+    let stored = &old["metadata"]["managedFields"];
+    let changes = changes(write, old, new);
+    let kept = !write.subresource.is_empty() || sent.is_null() || sent == *stored;
+    if live.is_some() && kept && changes.is_empty() {
+        return stored.clone();
+    }
+    let mut managers =
+        if write.subresource.is_empty() { sent_or_stored(&sent, stored) } else { Managers::decode(stored).unwrap_or_default() };
     if managers.0.is_empty() && live.is_some() {
         return Value::Null;
     }
-    let empty = Value::Object(Map::new());
-    let old = live.unwrap_or(&empty);
-    if old["metadata"]["managedFields"].is_null() {
-        record(write, &mut managers, old, new);
-    } else {
-        let mut old = old.clone();
-        take_managed(&mut old);
-        record(write, &mut managers, &old, new);
-    }
+    record(write, &mut managers, &changes);
     managers.cap();
     if managers.0.is_empty() { Value::Null } else { managers.encode() }
 }
@@ -140,13 +137,17 @@ fn sent_or_stored(sent: &Value, stored: &Value) -> Managers {
     }
 }
 
+/// What a write changes, leaving out what its door resets and the bookkeeping itself.
+fn changes(write: &Write, old: &Value, new: &Value) -> Comparison {
+    static BOOKKEEPING: LazyLock<Set> = LazyLock::new(|| Set::of(&[&["metadata", "managedFields"]]));
+    Comparison::of(old, new, Shape::object(write.schema)).without(&Set::of(write.reset).union(&BOOKKEEPING))
+}
+
 /// A plain write: its manager takes what changed from all others.
-fn record(write: &Write, managers: &mut Managers, old: &Value, new: &Value) {
-    let ignored = Set::of(write.reset);
-    let comparison = Comparison::of(old, new, Shape::object(write.schema)).without(&ignored);
-    let written = comparison.written();
-    take_from_others(managers, &comparison, &written, None);
-    let owned = written.without_trees(&ignored).difference(&NEVER_OWNED);
+fn record(write: &Write, managers: &mut Managers, changes: &Comparison) {
+    let written = changes.written();
+    take_from_others(managers, changes, &written, None);
+    let owned = written.difference(&NEVER_OWNED);
     if owned.is_empty() {
         return;
     }
@@ -194,7 +195,7 @@ fn merge_owned(
         Some(last) if !last.fields.is_empty() => prune(&merged, &managers, &last.fields, shape),
         _ => merged,
     };
-    let comparison = Comparison::of(live, &new, shape).without(&ignored);
+    let comparison = changes(write, live, &new);
     let written = comparison.written();
     if !force {
         let others = managers.0.iter().filter(|(other, _)| **other != id);
