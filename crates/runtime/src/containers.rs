@@ -52,7 +52,8 @@ impl Runtime {
             ("", _) | (_, "") => String::new(),
             (folder, name) => Path::new(folder).join(name).display().to_string(),
         };
-        let asked = signal_number(cri::v1::Signal::try_from(config.stop_signal).unwrap_or_default().as_str_name());
+        let asked =
+            signal_number(cri::v1::Signal::try_from(config.stop_signal).unwrap_or_default().as_str_name().trim_start_matches("SIGNAL_"));
         let of_image = signal_number(&image.configuration.config.stop_signal);
         Ok(ContainerRecord {
             id: id.to_owned(),
@@ -437,7 +438,7 @@ fn signal_of(number: i32) -> cri::v1::Signal {
         None if number <= 49 => format!("SIGRTMINPLUS{}", number - 34),
         None => format!("SIGRTMAXMINUS{}", 64 - number),
     };
-    cri::v1::Signal::from_str_name(&name).unwrap_or_default()
+    cri::v1::Signal::from_str_name(&format!("SIGNAL_{name}")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -451,7 +452,7 @@ mod tests {
             [Some(15), Some(3), Some(9), Some(37), Some(37), None]
         );
         for (name, number) in SIGNALS {
-            assert_eq!(signal_of(number).as_str_name(), name);
+            assert_eq!(signal_of(number).as_str_name(), format!("SIGNAL_{name}"));
         }
     }
 }

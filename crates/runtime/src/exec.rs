@@ -1,6 +1,5 @@
 //! Processes with streams: executing in a container, attaching to one, connecting to a port inside a sandbox. These are plain
 //! handles; how they travel to a client is `streaming`'s affair.
-use crate::container_spec;
 use crate::keeper::protocol::frame;
 use crate::namespaces;
 use crate::problem::{Doing, Outcome, Problem};
@@ -70,7 +69,6 @@ impl Runtime {
         let mut process = spec.process;
         process.arguments = command.to_vec();
         process.terminal = terminal;
-        container_spec::security(&record.config);
         Ok(ExecSpec { pid: record.pid, cgroups: self.cgroups.joins(&record.cgroup), process })
     }
 
@@ -164,7 +162,7 @@ async fn start_helper(program: &std::path::Path, spec: &std::path::Path, streams
     // The command holds our copies of the other ends: with it they go.
     drop(command);
     process::set_nonblocking(&ours).doing("watch the helper")?;
-    let reports = AsyncFd::new(ours).doing("watch the helper")?;
+    let reports = crate::sys::watch(ours).doing("watch the helper")?;
     let (pid, terminal) = match hear(&reports).await {
         Ok(heard) => heard,
         Err(problem) => {
@@ -234,7 +232,7 @@ async fn hear(reports: &AsyncFd<OwnedFd>) -> Outcome<(i32, Option<OwnedFd>)> {
 
 fn use_terminal(process: &mut Process, terminal: OwnedFd, streams: Streams) -> Outcome<()> {
     process::set_nonblocking(&terminal).doing("use the terminal")?;
-    let terminal = Arc::new(AsyncFd::new(std::fs::File::from(terminal)).doing("use the terminal")?);
+    let terminal = Arc::new(crate::sys::watch(std::fs::File::from(terminal)).doing("use the terminal")?);
     process.stdin = streams.stdin.then(|| Box::new(Terminal(terminal.clone())) as Writing);
     process.stdout = Some(Box::new(Terminal(terminal.clone())));
     process.resize = Some(Arc::new(move |columns, rows| drop(process::resize_terminal(terminal.get_ref(), columns, rows))));

@@ -4,6 +4,8 @@ pub mod archive;
 pub mod build;
 pub mod config;
 pub mod digest;
+mod http;
+mod lookup;
 pub mod reference;
 pub mod registry;
 mod service;

@@ -62,17 +62,6 @@ pub fn loopback_up() -> Result<()> {
     }
 }
 
-/// Bytes and inodes of the file system that holds `path`: (total, free, inodes, inodes free).
-pub fn file_system_room(path: &Path) -> Result<(u64, u64, u64, u64)> {
-    let path = c_path(path)?;
-    // SAFETY: statvfs is plain old data that the call fills.
-    unsafe {
-        let mut room: libc::statvfs = std::mem::zeroed();
-        check(i64::from(libc::statvfs(path.as_ptr(), &mut room)))?;
-        Ok((room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize, room.f_files, room.f_ffree))
-    }
-}
-
 /// Random bytes from the kernel.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -124,6 +113,24 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: i32) -> Result<Own
 
 pub fn c_strings(texts: &[String]) -> Result<Vec<CString>> {
     texts.iter().map(|text| c_string(OsStr::new(text))).collect()
+}
+
+/// Waits on an owned descriptor in tokio.
+pub fn watch<T: AsRawFd + std::os::fd::AsFd>(fd: T) -> Result<tokio::io::unix::AsyncFd<T>> {
+    // SAFETY: the types used here (OwnedFd, File) keep their descriptor open and the same for as long as they live.
+    unsafe { tokio::io::unix::AsyncFd::register(fd) }.map_err(Error::from)
+}
+
+/// Takes a shared lock on an open file; waits while another holds the exclusive one.
+pub fn lock_shared(file: &std::fs::File) -> Result<()> {
+    // SAFETY: the descriptor is open.
+    check(i64::from(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH) })).map(drop)
+}
+
+/// Takes the exclusive lock of an open file, waiting for it.
+pub fn lock(file: &std::fs::File) -> Result<()> {
+    // SAFETY: the descriptor is open.
+    check(i64::from(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) })).map(drop)
 }
 
 /// Tries to take the exclusive lock of an open file; false when another holds it.

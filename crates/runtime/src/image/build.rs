@@ -55,6 +55,7 @@ type Archive<'a> = tar::Builder<&'a mut Digesting<std::fs::File>>;
 
 fn build(store: &Store, name: &str, settings: Settings, pack: impl FnOnce(&mut Archive<'_>) -> Outcome<()>) -> Outcome<Image> {
     let reference = Reference::parse(name)?;
+    let _busy = store.busy()?;
     let mut incoming = store.incoming()?;
     let mut archive = tar::Builder::new(&mut incoming.writer);
     pack(&mut archive)?;

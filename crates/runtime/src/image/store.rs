@@ -35,23 +35,78 @@ pub struct Image {
 
 pub struct Store {
     root: PathBuf,
-    index: Mutex<BTreeMap<String, Image>>,
+    index: Mutex<Index>,
 }
+
+/// The index as last read, and which file that was: a second process (`image import` beside the daemon) may replace it.
+#[derive(Default)]
+struct Index {
+    images: BTreeMap<String, Image>,
+    seen: Option<(u64, i64, i64)>,
+}
+
+/// While it lives, nothing is swept: what comes in is in nobody's index yet.
+pub struct Busy(#[allow(dead_code)] File);
 
 impl Store {
     pub fn open(root: &Path) -> Outcome<Store> {
         for folder in ["blobs", "layers", "incoming"] {
             std::fs::create_dir_all(root.join(folder)).doing("make the image store")?;
         }
-        let index = match std::fs::read(root.join("images.json")) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| Problem::failed(format_args!("images.json: {error}")))?,
-            Err(_) => BTreeMap::new(),
-        };
+        let store = Store { root: root.to_owned(), index: Mutex::default() };
+        store.read(&mut store.index.lock())?;
         // What was coming in when the last process ended is of no use.
-        for entry in std::fs::read_dir(root.join("incoming")).doing("clean the image store")?.flatten() {
-            std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path())).ok();
+        let alone = store.lock_file("busy.lock")?;
+        if crate::sys::try_lock(&alone) {
+            remove_others(&root.join("incoming"), &BTreeSet::new())?;
         }
-        Ok(Store { root: root.to_owned(), index: Mutex::new(index) })
+        Ok(store)
+    }
+
+    fn lock_file(&self, name: &str) -> Outcome<File> {
+        File::options().create(true).truncate(false).write(true).open(self.root.join(name)).doing("lock the image store")
+    }
+
+    /// To be held by whoever brings blobs in until the image is in the index.
+    pub fn busy(&self) -> Outcome<Busy> {
+        let file = self.lock_file("busy.lock")?;
+        crate::sys::lock_shared(&file).doing("lock the image store")?;
+        Ok(Busy(file))
+    }
+
+    /// Reads the index again if it is another file than the last one.
+    fn read(&self, index: &mut Index) -> Outcome<()> {
+        use std::os::unix::fs::MetadataExt;
+        let path = self.root.join("images.json");
+        let Ok(data) = std::fs::metadata(&path) else { return Ok(()) };
+        let seen = Some((data.ino(), data.mtime(), data.mtime_nsec()));
+        if index.seen != seen {
+            let text = std::fs::read(&path).doing("read the image index")?;
+            index.images = serde_json::from_slice(&text).map_err(|error| Problem::failed(format_args!("images.json: {error}")))?;
+            index.seen = seen;
+        }
+        Ok(())
+    }
+
+    /// The index as it is now, for reading.
+    fn current(&self) -> parking_lot::MutexGuard<'_, Index> {
+        let mut index = self.index.lock();
+        if let Err(problem) = self.read(&mut index) {
+            tracing::error!(%problem, "the image index could not be read again");
+        }
+        index
+    }
+
+    /// Changes the index, alone among all processes.
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Image>) -> T) -> Outcome<T> {
+        let mut index = self.index.lock();
+        let file = self.lock_file("index.lock")?;
+        crate::sys::lock(&file).doing("lock the image index")?;
+        self.read(&mut index)?;
+        let result = change(&mut index.images);
+        self.save(&index.images)?;
+        self.read(&mut index)?;
+        Ok(result)
     }
 
     pub fn layers_folder(&self) -> PathBuf {
@@ -63,12 +118,12 @@ impl Store {
     }
 
     pub fn list(&self) -> Vec<Image> {
-        self.index.lock().values().cloned().collect()
+        self.current().images.values().cloned().collect()
     }
 
     /// Finds an image by id (whole, with or without `sha256:`, or a unique beginning), name or digest.
     pub fn find(&self, name: &str) -> Option<Image> {
-        let index = self.index.lock();
+        let index = &self.current().images;
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         if hex.len() >= 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let mut fits = index.values().filter(|image| image.id["sha256:".len()..].starts_with(hex));
@@ -177,22 +232,20 @@ impl Store {
     }
 
     fn enter(&self, image: Image, names: &[Reference]) -> Outcome<Image> {
-        let mut index = self.index.lock();
         let tags: Vec<String> = names.iter().filter_map(Reference::tagged).collect();
-        // A tag names one image: it moves.
-        for other in index.values_mut().filter(|other| other.id != image.id) {
-            other.tags.retain(|tag| !tags.contains(tag));
-        }
-        let (id, pinned) = (image.id.clone(), image.pinned);
-        let kept = index.entry(id).or_insert(image.clone());
-        kept.manifest = image.manifest.clone();
-        kept.pinned |= pinned;
-        kept.tags.extend(tags);
-        kept.digests.extend(names.iter().map(|name| name.with_digest(&image.manifest)));
-        kept.digests.extend(names.iter().filter_map(|name| name.digest.as_deref().map(|digest| name.with_digest(digest))));
-        let kept = kept.clone();
-        self.save(&index)?;
-        Ok(kept)
+        self.change(|index| {
+            // A tag names one image: it moves.
+            for other in index.values_mut().filter(|other| other.id != image.id) {
+                other.tags.retain(|tag| !tags.contains(tag));
+            }
+            let kept = index.entry(image.id.clone()).or_insert(image.clone());
+            kept.manifest = image.manifest.clone();
+            kept.pinned |= image.pinned;
+            kept.tags.extend(tags);
+            kept.digests.extend(names.iter().map(|name| name.with_digest(&image.manifest)));
+            kept.digests.extend(names.iter().filter_map(|name| name.digest.as_deref().map(|digest| name.with_digest(digest))));
+            kept.clone()
+        })
     }
 
     fn save(&self, index: &BTreeMap<String, Image>) -> Outcome<()> {
@@ -206,17 +259,18 @@ impl Store {
     /// Removes an image with all its names. What containers still use (`layers_in_use`, by diff id) stays until it is swept.
     pub fn remove(&self, name: &str, layers_in_use: &BTreeSet<String>) -> Outcome<bool> {
         let Some(image) = self.find(name) else { return Ok(false) };
-        let mut index = self.index.lock();
-        index.remove(&image.id);
-        self.save(&index)?;
-        drop(index);
+        self.change(|index| index.remove(&image.id))?;
         self.sweep(layers_in_use)?;
         Ok(true)
     }
 
-    /// Removes blobs and layers that neither an image nor a container needs.
+    /// Removes blobs and layers that neither an image nor a container needs; another time while something comes in.
     pub fn sweep(&self, layers_in_use: &BTreeSet<String>) -> Outcome<()> {
-        let index = self.index.lock();
+        let alone = self.lock_file("busy.lock")?;
+        if !crate::sys::try_lock(&alone) {
+            return Ok(());
+        }
+        let index = self.current().images.clone();
         let mut layers = BTreeSet::new();
         let mut blobs = BTreeSet::new();
         for image in index.values() {

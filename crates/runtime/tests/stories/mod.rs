@@ -1,0 +1,24 @@
+//! The stories, one function each.
+mod confined;
+mod life;
+mod restart;
+pub mod world;
+
+macro_rules! stories {
+    ($($module:ident: $($name:ident)*;)*) => {
+        pub const ALL: &[(&str, fn())] = &[$($((stringify!($name), || tell($module::$name()))),*),*];
+    };
+}
+
+stories! {
+    life: a_container_runs_and_ends a_program_that_is_not_there stopping_is_first_a_request processes_join_and_leave
+        input_reaches_an_attached_container a_terminal_is_a_terminal logs_rotate ports_inside_the_pod sandboxes_go_with_their_containers
+        the_lists_are_filtered events_are_told copied_layers_do_as_well images_are_mounted;
+    confined: users_and_groups limits_are_kept memory_is_limited the_file_system_is_its_own system_calls_are_filtered
+        namespaces_are_shared_as_asked a_shared_process_namespace volumes_are_mounted_as_asked;
+    restart: the_daemon_may_be_killed the_keeper_may_be_lost;
+}
+
+fn tell(story: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(story);
+}
