@@ -1,6 +1,8 @@
-//! A server over the memory store with its own authority, everybody let in: to be tried with kubectl.
+//! A server over the memory store with its own authority and everything that belongs to a server: to be tried with kubectl.
 //! `cargo run -p apiserver --example serve -- <folder> <port>` writes `<folder>/kubeconfig`.
-use apiserver::request::{AllowAll, NoAdmission};
+use apiserver::admission::service_allocator::Settings;
+use apiserver::auth::{AuthConfig, Stack};
+use apiserver::authenticate::Anonymous;
 use apiserver::server::{Tls, TlsFiles};
 use apiserver::{ApiServer, Config, Kinds};
 use pki::directory::{ADMIN, Directory, SERVER, Wanted};
@@ -20,16 +22,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let clock = Clock::system();
     let wanted = Wanted { server_ips: vec![[127, 0, 0, 1].into()], cluster_domain: "cluster.local".into(), ..Wanted::default() };
     let (directory, _) = Directory::open(&folder.join("pki"), wanted, clock.now())?;
+    let (store, random) = (Memory::new(clock.clone()), Random::system());
+    let auth = AuthConfig {
+        client_ca: directory.ca().cert().into(),
+        front_proxy_ca: directory.front_proxy_ca().cert().into(),
+        front_proxy_names: Vec::new(),
+        signer: directory.token_signer()?,
+        verifier: directory.token_verifier()?,
+        issuer: "https://kubernetes.default.svc.cluster.local".into(),
+        audiences: Vec::new(),
+        jwks_uri: format!("https://127.0.0.1:{port}/openid/v1/jwks"),
+        anonymous: Anonymous::health_and_version(),
+        services: Settings::parse(&["10.96.0.0/12".to_string()])?,
+        disabled_admission: Vec::new(),
+    };
+    let stack = Stack::new(store.clone(), auth, clock.clone(), random.fork());
+    Stack::reconcile_defaults(&*store, &clock, &random).await?;
     let server = ApiServer::new(Config {
-        store: Memory::new(clock.clone()),
+        store,
         clock,
-        random: Random::system(),
+        random,
         kinds: Arc::new(Kinds::builtin()),
-        authenticator: Arc::new(AllowAll),
-        authorizer: Arc::new(AllowAll),
-        admission: Arc::new(NoAdmission),
-        reviews: None,
-        tokens: None,
+        authenticator: stack.authenticator,
+        authorizer: stack.authorizer,
+        admission: stack.admission,
+        reviews: Some(stack.reviews),
+        tokens: Some(stack.tokens),
         kubelets: None,
         service_cidr: "10.96.0.0/12".into(),
         advertise_address: "127.0.0.1".into(),

@@ -71,7 +71,7 @@ impl Served {
     pub fn object(&self, stored: &Stored) -> Result<Arc<dyn AnyObject>, Status> {
         match &self.hub {
             None => self.kind.shared(stored),
-            Some(hub) => self.from_hub(hub, &stored.json).map(Arc::from),
+            Some(hub) => self.out_of_hub(hub, &stored.json).map(Arc::from),
         }
     }
 
@@ -79,11 +79,11 @@ impl Served {
     pub fn own_object(&self, stored: &Stored) -> Result<Box<dyn AnyObject>, Status> {
         match &self.hub {
             None => self.kind.decode_stored(&stored.json),
-            Some(hub) => self.from_hub(hub, &stored.json),
+            Some(hub) => self.out_of_hub(hub, &stored.json),
         }
     }
 
-    fn from_hub(&self, hub: &Hub, json: &[u8]) -> Result<Box<dyn AnyObject>, Status> {
+    fn out_of_hub(&self, hub: &Hub, json: &[u8]) -> Result<Box<dyn AnyObject>, Status> {
         let value = serde_json::from_slice(json).map_err(Status::internal)?;
         self.kind.decode((hub.convert)(value, hub.kind.names(), self.kind.names()))
     }
@@ -127,7 +127,7 @@ impl Served {
 #[derive(Default)]
 pub struct Kinds {
     all: Vec<Arc<Served>>,
-    by_path: HashMap<(String, String, String), Arc<Served>>,
+    by_path: HashMap<(&'static str, &'static str, &'static str), usize>,
 }
 
 impl Kinds {
@@ -157,14 +157,13 @@ impl Kinds {
 
     fn add(&mut self, served: Served) {
         let names = served.kind.names();
-        let path = (names.group.to_string(), names.version.to_string(), names.plural.to_string());
-        let served = Arc::new(served);
-        self.by_path.insert(path, served.clone());
-        self.all.push(served);
+        let path = (names.group, names.version, names.plural);
+        self.by_path.insert(path, self.all.len());
+        self.all.push(Arc::new(served));
     }
 
     pub fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Served>> {
-        self.by_path.get(&(group.to_string(), version.to_string(), resource.to_string()))
+        self.by_path.get(&(group, version, resource)).map(|&index| &self.all[index])
     }
 
     pub fn all(&self) -> &[Arc<Served>] {

@@ -41,10 +41,9 @@ pub struct Page {
 pub async fn collect(call: &Call, wanted: &ListOptions) -> Result<Page, Status> {
     let names = call.served.kind.names();
     let prefix = names.prefix(call.namespace());
-    if let Some(name) = wanted.filter.exact_name().filter(|_| !names.namespaced || !call.namespace().is_empty()) {
-        if wanted.token.is_none() && wanted.at() == At::Latest {
-            return one(call, wanted, &format!("{prefix}{name}")).await;
-        }
+    let name = wanted.filter.exact_name().filter(|_| !names.namespaced || !call.namespace().is_empty());
+    if let Some(name) = name.filter(|_| wanted.token.is_none() && wanted.at() == At::Latest) {
+        return one(call, wanted, &format!("{prefix}{name}")).await;
     }
     let (mut at, mut after) = (wanted.at(), wanted.token.as_ref().map(|token| token.after.clone()));
     let filtered = !wanted.filter.is_everything();
@@ -112,7 +111,7 @@ fn expired(call: &Call, wanted: &ListOptions) -> http::Response<Body> {
     if let Some(token) = &wanted.token {
         value["metadata"]["continue"] = token::encode(None, &token.after, &prefix).into();
     }
-    encode::status::value_of(&call.headers, 410, value)
+    encode::status::value_of(call.headers(), 410, value)
 }
 
 /// The page in the form that the client accepts.

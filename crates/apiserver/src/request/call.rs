@@ -8,6 +8,7 @@ use crate::kinds::Served;
 use crate::server::State;
 use bytes::Bytes;
 use client::Body;
+use http::request::Parts;
 use http::{HeaderMap, Method, Response, header};
 use machinery::object::AnyObject;
 use machinery::status::{Reason, Status};
@@ -24,8 +25,8 @@ pub struct Call {
     pub served: Arc<Served>,
     pub attributes: Attributes,
     pub query: Query,
-    pub method: Method,
-    pub headers: HeaderMap,
+    /// The request's head; its extensions are the connection's.
+    pub parts: Arc<Parts>,
     /// The path behind the subresource, with its slash.
     pub rest: String,
     /// The caller takes objects instead of bytes.
@@ -37,6 +38,14 @@ pub struct Call {
 }
 
 impl Call {
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
     pub fn group(&self) -> &str {
         self.served.kind.names().group
     }
@@ -63,7 +72,7 @@ impl Call {
     }
 
     pub fn user_agent(&self) -> &str {
-        self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Another request on behalf of this one: same user, other object.
@@ -73,8 +82,7 @@ impl Call {
             served: served.clone(),
             attributes,
             query: Query::default(),
-            method: self.method.clone(),
-            headers: self.headers.clone(),
+            parts: self.parts.clone(),
             rest: String::new(),
             in_process: self.in_process,
             warnings: Warnings::default(),
@@ -84,7 +92,7 @@ impl Call {
     }
 
     pub fn accept(&self, offer: Offer) -> Result<Accept, Status> {
-        Accept::negotiate(&self.headers, self.query.flag("pretty"), offer)
+        Accept::negotiate(self.headers(), self.query.flag("pretty"), offer)
     }
 
     /// The whole body; empty the second time.

@@ -26,6 +26,7 @@ pub async fn answer(state: Arc<State>, request: Request<Body>) -> Response<Body>
     let in_process = parts.extensions.get::<InProcess>().is_some();
     let label = crate::metrics::Label::new(&parts.method);
     let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let parts = Arc::new(parts);
     let step = steps(state.clone(), &parts, body, upgrade, in_process);
     let result = match AssertUnwindSafe(step).catch_unwind().await {
         Ok(result) => result,
@@ -39,7 +40,7 @@ pub async fn answer(state: Arc<State>, request: Request<Body>) -> Response<Body>
     response
 }
 
-async fn steps(state: Arc<State>, parts: &Parts, body: Body, upgrade: Option<hyper::upgrade::OnUpgrade>, in_process: bool) -> Answer {
+async fn steps(state: Arc<State>, parts: &Arc<Parts>, body: Body, upgrade: Option<hyper::upgrade::OnUpgrade>, in_process: bool) -> Answer {
     let uri = &parts.uri;
     if uri.path().len() + uri.query().unwrap_or_default().len() > MAX_URL_BYTES {
         let status = Status::new(Reason::Unknown, format!("the URL has more than {MAX_URL_BYTES} bytes"));
@@ -132,7 +133,7 @@ impl Drop for Permit {
 
 async fn dispatch(
     state: Arc<State>,
-    parts: &Parts,
+    parts: &Arc<Parts>,
     body: Body,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     route: Route,
@@ -161,8 +162,7 @@ async fn dispatch(
         served,
         attributes: route.attributes,
         query,
-        method: parts.method.clone(),
-        headers: parts.headers.clone(),
+        parts: parts.clone(),
         rest: route.rest,
         in_process,
         warnings: Warnings::default(),

@@ -25,11 +25,11 @@ pub struct Onward {
 
 /// The other side's answer, as it is.
 pub async fn forward(call: &Call, connection: Box<dyn Connection>, onward: Onward) -> Answer {
-    let upgrade = wants_upgrade(&call.headers);
+    let upgrade = wants_upgrade(call.headers());
     let body = call.body.lock().take().unwrap_or_default();
     let request = Request::builder().method(onward.method).uri(&onward.target).header(header::HOST, onward.host).body(body);
     let mut request = request.map_err(|error| Status::bad_request(error.to_string()))?;
-    for (name, value) in &onward_headers(&call.headers, upgrade) {
+    for (name, value) in &onward_headers(call.headers(), upgrade) {
         request.headers_mut().append(name, value.clone());
     }
     let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await.map_err(unreachable)?;

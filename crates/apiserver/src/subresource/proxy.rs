@@ -28,7 +28,7 @@ pub async fn proxy(call: &Call) -> Answer {
     let path = if call.rest.is_empty() { "/" } else { &call.rest };
     let query = call.query.encoded();
     let target = if query.is_empty() { path.to_string() } else { format!("{path}?{query}") };
-    let response = forward(call, connection, Onward { method: call.method.clone(), target, host }).await?;
+    let response = forward(call, connection, Onward { method: call.method().clone(), target, host }).await?;
     Ok(relocated(call, response))
 }
 

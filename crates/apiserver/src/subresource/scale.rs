@@ -34,7 +34,7 @@ pub async fn scale(call: &Call) -> Answer {
 }
 
 async fn patched(call: &Call) -> Answer {
-    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = call.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = PatchKind::parse(content_type, true)?;
     let bytes = call.read_body().await?;
     let options_kind = if kind == PatchKind::Apply { "ApplyOptions" } else { "PatchOptions" };

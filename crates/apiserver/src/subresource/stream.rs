@@ -23,11 +23,11 @@ pub async fn stream(call: &Call) -> Answer {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.attributes.name)));
     }
     let (address, port) = location::kubelet(call, node).await?;
-    if !wants_upgrade(&call.headers) {
+    if !wants_upgrade(call.headers()) {
         return Err(Status::bad_request("Upgrade request required"));
     }
     let (connection, host) = location::dial_address(call, node, &address, port).await?;
-    let method = if call.headers.contains_key(header::SEC_WEBSOCKET_KEY) { Method::GET } else { call.method.clone() };
+    let method = if call.headers().contains_key(header::SEC_WEBSOCKET_KEY) { Method::GET } else { call.method().clone() };
     forward(call, connection, Onward { method, target, host }).await
 }
 

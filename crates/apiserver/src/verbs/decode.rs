@@ -29,7 +29,7 @@ pub struct Expected<'a> {
 
 /// The body as a pruned value of the expected kind; what strict reading has against it becomes warnings or an error.
 pub async fn body(call: &Call, expected: &Expected<'_>, validation: FieldValidation) -> Result<Value, Status> {
-    let media = Media::of_body(&call.headers)?;
+    let media = Media::of_body(call.headers())?;
     let bytes = call.read_body().await?;
     let decoded = read(media, &bytes, expected.schema, codec_validation(validation));
     let decoded = decoded.map_err(|error| error.into_status(expected.kind, expected.version, &bytes))?;

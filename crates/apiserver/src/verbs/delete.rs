@@ -73,7 +73,7 @@ pub async fn options(call: &Call) -> Result<Options, Status> {
         true => from_query(call)?,
         false => {
             let schema = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
-            let decoded = decode::read(Media::of_body(&call.headers)?, &bytes, schema, Validation::Ignore);
+            let decoded = decode::read(Media::of_body(call.headers())?, &bytes, schema, Validation::Ignore);
             let value = decoded.map_err(|error| Status::bad_request(error.to_string()))?.value;
             if !matches!(value["kind"].as_str(), None | Some("" | "DeleteOptions")) {
                 let (kind, version) = (value["kind"].as_str().unwrap_or_default(), value["apiVersion"].as_str().unwrap_or("v1"));

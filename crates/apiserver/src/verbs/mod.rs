@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub async fn dispatch(call: Arc<Call>) -> Answer {
     match run(call.clone()).await {
         Err(status) if !call.warnings.is_empty() => {
-            let mut response = encode::status::refusal(&call.headers, &status);
+            let mut response = encode::status::refusal(call.headers(), &status);
             encode::object::warn(&call, &mut response);
             Ok(response)
         }

@@ -15,7 +15,7 @@ use machinery::status::{Details, Reason, Status};
 use serde_json::Value;
 
 pub async fn patch(call: &Call) -> Answer {
-    let content_type = call.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = call.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let schema = schema::lookup(call.served.kind.names().schema);
     let kind = PatchKind::parse(content_type, schema.is_some()).map_err(|_| unsupported())?;
     let bytes = call.read_body().await?;
