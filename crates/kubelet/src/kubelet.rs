@@ -12,8 +12,8 @@ use crate::volumes::Volumes;
 use crate::volumes::sources::Sources;
 use crate::{housekeeping, runtime_events};
 use client::events::Recorder;
-use client::{Client, Informer, ListOptions};
-use k8s_openapi::api::core::v1::{Pod, Service, Taint};
+use client::{Client, Delta, Informer, ListOptions};
+use k8s_openapi::api::core::v1::{Node, Pod, Service, Taint};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -228,6 +228,13 @@ async fn run(shared: Arc<Shared>, pods: Arc<Pods>, agent: Arc<Agent>) {
     let informer = Informer::<Pod>::start(shared.client.clone(), ListOptions { field_selector, ..ListOptions::default() });
     let node = async {
         agent.register().await;
+        let own = ListOptions::fields(format!("metadata.name={}", shared.settings.node_name));
+        let (watched, knows) = (Informer::<Node>::start(shared.client.clone(), own), Arc::downgrade(&agent));
+        watched.subscribe(move |delta| {
+            if let (Some(agent), false) = (knows.upgrade(), matches!(delta, Delta::Deleted(_))) {
+                agent.know(delta.object().clone());
+            }
+        });
         shared.recorder.normal(&agent.reference(), "Starting", "Starting kubelet.");
         tokio::join!(agent.clone().tell(), agent.clone().beat());
     };

@@ -103,8 +103,12 @@ impl Pods {
         let mut scan = tokio::time::interval(SCAN);
         let mut waiting = Some(lost);
         let synced = {
-            let informer = informer.clone();
-            async move { informer.synced().await }
+            let (informer, mut node) = (informer.clone(), self.node.clone());
+            async move {
+                informer.synced().await;
+                // Pods are admitted against the node as the API has it.
+                let _ = node.wait_for(Option::is_some).await;
+            }
         };
         tokio::pin!(synced);
         loop {
@@ -116,6 +120,7 @@ impl Pods {
                         self.take(delta, &finished);
                     }
                     self.end_lost(waiting.take().unwrap_or_default(), &finished);
+                    self.sweep();
                     self.mirror_all();
                 }
                 Some(delta) = news.recv() => self.take(delta, &finished),
@@ -178,6 +183,28 @@ impl Pods {
             let mut record = PodRecord::new(Arc::new(pod), Source::Lost, self.shared.clock.now());
             record.gone = true;
             self.start(record, finished);
+        }
+    }
+
+    /// Removes directories of pods that are gone without a trace in API and runtime.
+    fn sweep(&self) {
+        let names = |dir: &std::path::Path| {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        let known = |uid: &str| self.handles.lock().contains_key(uid);
+        let root = &self.shared.settings.root_dir;
+        for uid in names(&root.join("pods")).iter().filter(|uid| !known(uid)) {
+            if let Err(error) = self.shared.volumes.erase(uid) {
+                tracing::warn!(%error, uid, "directory of a pod that is gone not removed");
+            }
+        }
+        let logs = &self.shared.settings.pod_logs_dir;
+        for name in names(logs) {
+            let gone = name.rsplit_once('_').is_some_and(|(rest, uid)| rest.contains('_') && !known(uid));
+            if gone && let Err(error) = std::fs::remove_dir_all(logs.join(&name)) {
+                tracing::warn!(%error, name, "logs of a pod that is gone not removed");
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Carries out what a step asked for, one effect after the other, and tells what came of each as soon as it is known.
-use super::shared::Shared;
+use super::shared::{Cancel, Shared};
 use super::worker::Done;
+use crate::housekeeping::rotated_logs;
 use crate::pod::effect::{Effect, Kill, Outcome};
 use crate::pod::observed::Observed;
 use crate::pod::view::PodView;
@@ -21,11 +22,15 @@ pub(super) struct Act {
     pub observed: Observed,
     pub status: Arc<PodStatus>,
     pub tell: mpsc::UnboundedSender<Done>,
+    pub cancel: Cancel,
 }
 
 impl Act {
     pub async fn all(self, effects: Vec<Effect>) {
         for effect in effects {
+            if self.cancel.is_set() {
+                return;
+            }
             self.one(effect).await;
         }
     }
@@ -44,10 +49,15 @@ impl Act {
     async fn one(&self, effect: Effect) {
         let shared = &self.shared;
         match effect {
-            Effect::Prepare => self.tell(Outcome::Prepared(self.prepare().await)),
+            Effect::Prepare => {
+                if let Some(result) = self.cancel.unless(self.prepare()).await {
+                    self.tell(Outcome::Prepared(result));
+                }
+            }
             Effect::CreateSandbox { attempt } => self.tell(Outcome::SandboxCreated(shared.create_sandbox(&self.pod, attempt).await)),
             Effect::Start(start) => {
-                let result = shared.start(&self.pod, &self.observed, &start).await;
+                let result = shared.start(&self.pod, &self.observed, &start, &self.cancel).await;
+                let Some(result) = result else { return };
                 let image = self.pod.container(&start.name).and_then(|(_, container)| container.image).unwrap_or_default();
                 self.tell(Outcome::Started { name: start.name, image, result });
             }
@@ -110,6 +120,9 @@ impl Act {
             runtime.remove_container(RemoveContainerRequest { container_id: id.clone() }).await.map_err(text)?;
             if let Some(path) = seen.map(|seen| seen.log_path.as_str()).filter(|path| !path.is_empty()) {
                 let _ = fs::remove_file(path);
+                for rotated in rotated_logs(std::path::Path::new(path)) {
+                    let _ = fs::remove_file(rotated);
+                }
             }
         }
         for id in sandboxes {

@@ -1,9 +1,10 @@
 //! From the runtime's answers to what decisions need. Reads termination messages; decides nothing.
 use crate::pod::observed::{Observed, Resources, Sandbox, Seen, State, User};
+use crate::spec::container::signal_name;
 use crate::spec::labels;
 use cri::v1::{
     Container, ContainerFilter, ContainerState, ContainerStatus, ContainerStatusRequest, ListContainersRequest, ListPodSandboxRequest,
-    NamespaceMode, PodSandboxFilter, PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest, Signal,
+    NamespaceMode, PodSandboxFilter, PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest,
 };
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -78,7 +79,6 @@ fn seen(item: Container, status: ContainerStatus) -> Seen {
     let annotation = |key: &str| status.annotations.get(key).cloned().unwrap_or_default();
     let attempt = status.metadata.as_ref().map_or(0, |metadata| metadata.attempt);
     let image = status.image.clone().unwrap_or_default();
-    let signal = Signal::try_from(status.stop_signal).ok().filter(|signal| *signal != Signal::RuntimeDefault);
     let message = if state == State::Exited { message(&status) } else { String::new() };
     Seen {
         name: status.metadata.as_ref().map(|metadata| metadata.name.clone()).unwrap_or_default(),
@@ -93,7 +93,7 @@ fn seen(item: Container, status: ContainerStatus) -> Seen {
         image: if image.user_specified_image.is_empty() { image.image } else { image.user_specified_image },
         hash: annotation(labels::HASH),
         log_path: status.log_path.clone(),
-        stop_signal: signal.map(|signal| signal.as_str_name().to_string()),
+        stop_signal: signal_name(status.stop_signal),
         user: status.user.as_ref().and_then(|user| user.linux.as_ref()).map(|user| User {
             uid: user.uid,
             gid: user.gid,

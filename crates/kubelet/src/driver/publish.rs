@@ -59,6 +59,7 @@ impl Publisher {
             return;
         }
         let Some(change) = patch::patch(shown.uid(), shown.pod_status(), wanted) else { return };
+        tracing::trace!(pod = shown.pod_name(), %change, "status");
         self.repeats = if same { self.repeats + 1 } else { 0 };
         self.sent = Some(wanted.clone());
         self.retry_at = None;

@@ -95,3 +95,22 @@ fn field_path(pod: &Pod, name: &str) -> Option<String> {
 pub async fn to_the_end<T: Send + 'static>(call: impl Future<Output = cri::Result<T>> + Send + 'static) -> cri::Result<T> {
     tokio::spawn(call).await.unwrap_or_else(|error| Err(cri::Status::internal(error.to_string())))
 }
+
+/// Tells work that it need not go on. Calls that make things are not cut short by it, only waiting is.
+#[derive(Clone)]
+pub struct Cancel(pub tokio::sync::watch::Receiver<bool>);
+
+impl Cancel {
+    pub fn is_set(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// What `work` gives, unless it is no longer wanted.
+    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut cancel = self.0.clone();
+        tokio::select! {
+            result = work => Some(result),
+            Ok(_) = cancel.wait_for(|set| *set) => None,
+        }
+    }
+}

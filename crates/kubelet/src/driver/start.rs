@@ -1,7 +1,7 @@
 //! Makes sandboxes and starts containers: everything is resolved here and handed to the runtime.
 use super::images::{Ready, Request};
-use super::shared::{Shared, to_the_end};
-use crate::pod::effect::{Start, Waiting};
+use super::shared::{Cancel, Shared, to_the_end};
+use crate::pod::effect::{Kill, Start, Waiting};
 use crate::pod::observed::Observed;
 use crate::pod::view::PodView;
 use crate::spec::env::{self, Objects};
@@ -13,6 +13,10 @@ use cri::v1::{
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, Secret};
 use std::collections::HashMap;
 use std::fs;
+use std::time::Duration;
+
+/// How long a start waits for the first list of services.
+const SERVICES_LIMIT: Duration = Duration::from_secs(5);
 
 impl Shared {
     pub fn logs_root(&self) -> String {
@@ -53,8 +57,26 @@ impl Shared {
         found.map(|class| class.handler.clone()).ok_or_else(|| format!("RuntimeClass.node.k8s.io \"{name}\" not found"))
     }
 
-    /// Starts one container; says its id, or why it waits.
-    pub async fn start(&self, pod: &Pod, observed: &Observed, start: &Start) -> Result<String, Waiting> {
+    /// Starts one container; says its id, or why it waits; `None` when it was cancelled before the container was made.
+    pub async fn start(&self, pod: &Pod, observed: &Observed, start: &Start, cancel: &Cancel) -> Option<Result<String, Waiting>> {
+        let resolved = match cancel.unless(self.resolve(pod, observed, start)).await? {
+            Ok(resolved) => resolved,
+            Err(waiting) => return Some(Err(waiting)),
+        };
+        let (container, config, sandbox) = resolved;
+        match self.run(pod, start, config, sandbox).await {
+            Ok(id) => Some(self.post_start(pod, &container, observed, id, cancel).await),
+            Err(waiting) => Some(Err(waiting)),
+        }
+    }
+
+    /// Everything that a container needs before it can be made: its image first.
+    async fn resolve(
+        &self,
+        pod: &Pod,
+        observed: &Observed,
+        start: &Start,
+    ) -> Result<(Container, ContainerConfig, PodSandboxConfig), Waiting> {
         let Some((_, container)) = pod.container(&start.name) else {
             return Err(Waiting::new("CreateContainerConfigError", format!("container {} is not in the pod", start.name)));
         };
@@ -66,7 +88,7 @@ impl Shared {
         let ready = self.container_image(pod, &container, start, &sandbox).await?;
         let images = self.image_volumes(pod, &container, start, &sandbox).await?;
         let made = self.container_config(pod, observed, &container, start, ready, images).await.map_err(config)?;
-        self.run(pod, &container, observed, start, made, sandbox).await
+        Ok((container, made, sandbox))
     }
 
     async fn container_image(&self, pod: &Pod, container: &Container, start: &Start, sandbox: &PodSandboxConfig) -> Result<Ready, Waiting> {
@@ -170,6 +192,9 @@ impl Shared {
     async fn env_objects(&self, pod: &Pod, container: &Container) -> Result<Objects, String> {
         let namespace = pod.pod_namespace();
         let (maps, secrets) = env::needs(container);
+        if !pod.is_static() && tokio::time::timeout(SERVICES_LIMIT, self.services.synced()).await.is_err() {
+            return Err("services have not yet been read at least once, cannot construct envvars".into());
+        }
         let mut objects = Objects { services: self.services.cache.all(), ..Objects::default() };
         for name in maps {
             let found = self.client.find::<ConfigMap>(namespace, &name).await.map_err(|error| error.to_string())?;
@@ -182,15 +207,7 @@ impl Shared {
         Ok(objects)
     }
 
-    async fn run(
-        &self,
-        pod: &Pod,
-        container: &Container,
-        observed: &Observed,
-        start: &Start,
-        config: ContainerConfig,
-        sandbox: PodSandboxConfig,
-    ) -> Result<String, Waiting> {
+    async fn run(&self, pod: &Pod, start: &Start, config: ContainerConfig, sandbox: PodSandboxConfig) -> Result<String, Waiting> {
         let name = start.name.as_str();
         let failed = |reason: &str, status: cri::Status| {
             self.event(pod, true, "Failed", &format!("Error: {}", status.message()), Some(name));
@@ -207,22 +224,29 @@ impl Shared {
         let (runtime, request) = (self.runtime.clone(), StartContainerRequest { container_id: id.clone() });
         to_the_end(async move { runtime.start_container(request).await }).await.map_err(|status| failed("RunContainerError", status))?;
         self.event(pod, false, "Started", "Container started", Some(name));
+        Ok(id)
+    }
+
+    /// Runs the postStart hook, if there is one; a container whose hook fails is killed.
+    async fn post_start(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        observed: &Observed,
+        id: String,
+        cancel: &Cancel,
+    ) -> Result<String, Waiting> {
         let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
         let Some(hook) = hook else { return Ok(id) };
-        let ip = observed.sandboxes.first().and_then(|sandbox| sandbox.ips.first()).cloned().unwrap_or_default();
-        let ip = if pod.is_host_network() { self.node_facts().ips.first().cloned().unwrap_or_default() } else { ip };
-        if let Err(error) = self.run_hook(pod, container, &id, &ip, hook).await {
-            self.event(pod, true, "FailedPostStartHook", "PostStartHook failed", Some(name));
-            let kill = crate::pod::effect::Kill {
-                id,
-                name: name.into(),
-                message: "FailedPostStartHook".into(),
-                grace_seconds: pod.grace_seconds(),
-            };
-            let _ = self.kill_alone(pod, &ip, &kill).await;
-            return Err(Waiting::new("PostStartHookError", error));
-        }
-        Ok(id)
+        let name = &container.name;
+        let host = pod.is_host_network().then(|| self.node_facts().ips.first().cloned()).flatten();
+        let own = || observed.sandboxes.first().and_then(|sandbox| sandbox.ips.first()).cloned();
+        let ip = host.or_else(own).unwrap_or_default();
+        let Some(Err(error)) = cancel.unless(self.run_hook(pod, container, &id, &ip, hook)).await else { return Ok(id) };
+        self.event(pod, true, "FailedPostStartHook", "PostStartHook failed", Some(name));
+        let kill = Kill { id, name: name.clone(), message: "FailedPostStartHook".into(), grace_seconds: pod.grace_seconds() };
+        let _ = self.kill_alone(pod, &ip, &kill).await;
+        Err(Waiting::new("PostStartHookError", error))
     }
 
     /// Brings a running container's cgroup to what the spec says.

@@ -3,7 +3,7 @@
 //! between, so that a deletion never waits for a pull.
 use super::observe::observe;
 use super::publish::Publisher;
-use super::shared::Shared;
+use super::shared::{Cancel, Shared};
 use crate::pod::effect::{Effect, Outcome};
 use crate::pod::observed::{Observed, State};
 use crate::pod::probe::ProbeKind;
@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::RwLock;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// After the runtime could not be asked.
@@ -63,6 +63,7 @@ pub struct Worker {
     stale: bool,
     observe_at: Option<Timestamp>,
     work: Option<BoxFuture<'static, ()>>,
+    cancel: watch::Sender<bool>,
     outcomes: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     probes: JoinSet<Outcome>,
     publisher: Publisher,
@@ -99,6 +100,7 @@ impl Worker {
             stale: true,
             observe_at: None,
             work: None,
+            cancel: watch::Sender::new(false),
             outcomes: mpsc::unbounded_channel(),
             probes: JoinSet::new(),
             held: Held::new(),
@@ -212,10 +214,11 @@ impl Worker {
         let mut long = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Abort => {
+                Effect::Abort if self.record.killing.is_some() => {
                     self.work = None;
                     (self.record.busy, self.record.killing, self.stale) = (false, None, true);
                 }
+                Effect::Abort => drop(self.cancel.send_replace(true)),
                 Effect::Event { warning, reason, message, container } => {
                     self.shared.event(&self.record.pod, warning, reason, &message, container.as_deref());
                 }
@@ -227,12 +230,14 @@ impl Worker {
             return;
         }
         self.record.busy = true;
+        self.cancel = watch::Sender::new(false);
         let act = super::act::Act {
             shared: self.shared.clone(),
             pod: self.record.pod.clone(),
             observed: self.observed.clone(),
             status: self.record.status.clone(),
             tell: self.outcomes.0.clone(),
+            cancel: Cancel(self.cancel.subscribe()),
         };
         self.work = Some(Box::pin(act.all(long)));
     }

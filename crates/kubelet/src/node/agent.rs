@@ -5,7 +5,7 @@ use super::object::{self, Own, RuntimeSays};
 use crate::driver::shared::Shared;
 use crate::eviction::{Pressures, Short, Thresholds};
 use client::{Client, Error};
-use cri::v1::{ListImagesRequest, StatusRequest, VersionRequest};
+use cri::v1::{ListImagesRequest, NetworkConfig, RuntimeConfig, StatusRequest, UpdateRuntimeConfigRequest, VersionRequest};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, ObjectReference};
@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 const LEASE_SECONDS: i32 = 40;
 const BEAT: Duration = Duration::from_secs(10);
+const UNREADY_BEAT: Duration = Duration::from_millis(500);
 const REPORT_SECONDS: i64 = 300;
 const FIRST_TRIES: Duration = Duration::from_millis(200);
 /// A status write that conflicts is tried again this often at once.
@@ -101,7 +102,7 @@ impl Agent {
         loop {
             match self.try_register(&first).await {
                 Ok(node) => {
-                    self.node.send_replace(Some(node));
+                    self.know(node);
                     return;
                 }
                 Err(error) => {
@@ -130,19 +131,39 @@ impl Agent {
 
     /// Tells the status until the kubelet ends.
     pub async fn tell(self: Arc<Self>) {
-        let mut written_at: Option<Timestamp> = None;
+        let (mut written_at, mut given) = (None::<Timestamp>, String::new());
         loop {
             let (machine, says) = self.learn().await;
             self.watch_pressure();
+            self.give_pod_cidr(&mut given).await;
             let due = written_at.is_none_or(|at| self.now() >= at + SignedDuration::from_secs(REPORT_SECONDS));
             match self.write(&machine, &says, due).await {
                 Ok(true) => written_at = Some(self.now()),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, node = self.own.name, "node status not written"),
             }
+            // What keeps the node from being ready usually lasts moments.
+            let pause = if says.not_ready.is_empty() { BEAT } else { UNREADY_BEAT };
             tokio::select! {
-                () = self.shared.clock.sleep(BEAT) => {}
+                () = self.shared.clock.sleep(pause) => {}
                 () = self.look.notified() => {}
+            }
+        }
+    }
+
+    /// Hands the node's share of the pod network to the runtime, once it is known.
+    async fn give_pod_cidr(&self, given: &mut String) {
+        let node = self.node.borrow().clone();
+        let spec = node.and_then(|node| node.spec.clone()).unwrap_or_default();
+        let cidrs = spec.pod_cidrs.filter(|cidrs| !cidrs.is_empty()).map(|cidrs| cidrs.join(","));
+        let Some(pod_cidr) = cidrs.or(spec.pod_cidr).filter(|cidr| !cidr.is_empty() && cidr != given) else { return };
+        let network_config = Some(NetworkConfig { pod_cidr: pod_cidr.clone() });
+        let request = UpdateRuntimeConfigRequest { runtime_config: Some(RuntimeConfig { network_config }) };
+        match self.shared.runtime.update_runtime_config(request).await {
+            Err(error) if error.code() != cri::Code::Unimplemented => tracing::warn!(%error, "the runtime does not take the pod CIDR"),
+            _ => {
+                *given = pod_cidr;
+                self.look.notify_one();
             }
         }
     }
@@ -157,39 +178,53 @@ impl Agent {
     }
 
     async fn write(&self, machine: &Machine, says: &RuntimeSays, due: bool) -> Result<bool, Error> {
+        let mut known = self.node.borrow().clone();
         for _ in 0..TRIES {
-            let node = match self.client().get::<Node>("", &self.own.name).await {
-                Err(error) if error.is_not_found() => {
-                    self.register().await;
-                    continue;
-                }
-                result => result?,
+            let node = match known.take() {
+                Some(node) => node,
+                None => match self.client().get::<Node>("", &self.own.name).await {
+                    Err(error) if error.is_not_found() => {
+                        self.register().await;
+                        continue;
+                    }
+                    result => result?,
+                },
             };
-            self.node.send_if_modified(|known| {
-                let newer = known.as_ref() != Some(&node);
-                if newer {
-                    *known = Some(node.clone());
-                }
-                newer
-            });
             let old = node.status.clone().unwrap_or_default();
             let pressures = *self.pressures.lock();
             let status = object::status(&self.own, machine, says, &pressures, &old, self.now());
             if !due && !object::differs(&old, &status) {
                 return Ok(false);
             }
-            self.tell_change(&old, &status);
             let mut wanted = (*node).clone();
             wanted.status = Some(status);
             match self.client().update_status(&wanted).await {
-                Err(error) if error.is_conflict() => {}
+                Err(error) if error.is_conflict() || error.is_not_found() => {}
                 result => {
-                    self.node.send_replace(Some(result?));
+                    let written = result?;
+                    self.tell_change(&old, wanted.status.as_ref().unwrap_or(&old));
+                    self.know(written);
                     return Ok(true);
                 }
             }
         }
         Ok(false)
+    }
+
+    /// The node as the API has it now. A status that is not ours any more is looked at again.
+    pub fn know(&self, node: Arc<Node>) {
+        let version =
+            |node: &Arc<Node>| node.metadata.resource_version.as_ref().and_then(|version| version.parse::<u64>().ok()).unwrap_or(0);
+        let newer = self.node.send_if_modified(|known| {
+            let newer = known.as_ref().is_none_or(|known| version(known) < version(&node) || known.metadata.uid != node.metadata.uid);
+            if newer {
+                *known = Some(node.clone());
+            }
+            newer
+        });
+        if newer {
+            self.look.notify_one();
+        }
     }
 
     fn tell_change(&self, old: &NodeStatus, new: &NodeStatus) {

@@ -2,11 +2,12 @@
 //! labels and goes on from there.
 use crate::pod::delay::Delay;
 use crate::pod::effect::{Outcome, Waiting};
-use crate::pod::observed::Observed;
+use crate::pod::observed::{Observed, Resources, State};
 use crate::pod::probe::Probes;
 use crate::pod::view::PodView;
+use crate::spec::resources;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -68,6 +69,9 @@ pub struct PodRecord {
     /// Killed because of a new definition: restarted whatever the policy says.
     pub restart_anyway: BTreeSet<String>,
     pub probes: Probes,
+    /// By container id: the cgroup settings last asked for.
+    pub applied: BTreeMap<String, Resources>,
+    pub resize_at: Option<Timestamp>,
     /// The driver is at work; only urgent things are decided.
     pub busy: bool,
     /// The grace with which the pod is being killed now.
@@ -125,7 +129,11 @@ impl PodRecord {
             Outcome::SandboxCreated(result) => self.sandbox_at = result.is_err().then_some(retry),
             Outcome::Started { name, image, result } => self.absorb_started(name, image, result, now),
             Outcome::Probed { id, kind, success } => self.probes.absorb(&id, kind, success, now),
-            Outcome::Killed { .. } | Outcome::Removed | Outcome::Resized { .. } => {}
+            Outcome::Killed { .. } | Outcome::Removed | Outcome::Resized { result: Ok(()), .. } => {}
+            Outcome::Resized { id, result: Err(_) } => {
+                self.applied.insert(id, Resources::default());
+                self.resize_at = Some(retry);
+            }
             Outcome::PodKilled(result) => {
                 self.killing = None;
                 self.again_at = result.is_err().then_some(retry);
@@ -154,7 +162,7 @@ impl PodRecord {
     }
 
     fn absorb_started(&mut self, name: String, image: String, result: Result<String, Waiting>, now: Timestamp) {
-        let Err(waiting) = result else {
+        let Err(waiting) = result.map(|id| self.note_applied(&name, id)) else {
             self.waiting.remove(&name);
             self.retry_at.remove(&name);
             self.restart_anyway.remove(&name);
@@ -177,8 +185,33 @@ impl PodRecord {
         self.waiting.insert(name, waiting);
     }
 
-    /// Forgets what belongs to containers that are no longer there.
-    pub fn forget_dead(&mut self, observed: &Observed) {
+    fn note_applied(&mut self, name: &str, id: String) {
+        if let Some((_, container)) = self.pod.container(name) {
+            self.applied.insert(id, resources::of_container(&container));
+        }
+    }
+
+    /// Takes up containers that were running before, and forgets what belongs to those that are no longer there.
+    pub fn take_stock(&mut self, observed: &Observed) {
         self.probes.keep(|id| observed.by_id(id).is_some());
+        self.applied.retain(|id, _| observed.by_id(id).is_some());
+        for seen in observed.containers.iter().filter(|seen| seen.state == State::Running) {
+            if self.applied.contains_key(&seen.id) {
+                continue;
+            }
+            let Some((_, container)) = self.pod.container(&seen.name) else { continue };
+            let (cpu, memory) = resources::differs(&container, seen.resources.as_ref());
+            let wanted = resources::of_container(&container);
+            let applied = seen.resources.filter(|_| cpu || memory).unwrap_or(wanted);
+            self.applied.insert(seen.id.clone(), applied);
+        }
+    }
+
+    /// Do CPU or memory of a running container have to change?
+    pub fn resized(&self, container: &Container, id: &str) -> (bool, bool) {
+        let wanted = resources::of_container(container);
+        let Some(applied) = self.applied.get(id) else { return (false, false) };
+        let cpu = (applied.cpu_shares, applied.cpu_quota.max(0)) != (wanted.cpu_shares, wanted.cpu_quota);
+        (cpu, applied.memory_limit_bytes != wanted.memory_limit_bytes)
     }
 }

@@ -6,6 +6,9 @@ use cri::v1::{
 };
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+/// Before the names of CRI's signals.
+const SIGNAL: &str = "SIGNAL_";
+
 /// What the driver found out for one start.
 pub struct Inputs {
     pub restart_count: u32,
@@ -83,8 +86,14 @@ fn page_size(size: &str) -> String {
     size.replace("Ki", "KB").replace("Mi", "MB").replace("Gi", "GB")
 }
 
-fn stop_signal(name: &str) -> i32 {
-    Signal::from_str_name(name).map_or(0, |signal| signal as i32)
+/// The API's name of a signal as CRI's number, and back.
+pub fn stop_signal(name: &str) -> i32 {
+    Signal::from_str_name(&format!("{SIGNAL}{name}")).map_or(0, |signal| signal as i32)
+}
+
+pub fn signal_name(number: i32) -> Option<String> {
+    let signal = Signal::try_from(number).ok().filter(|signal| *signal != Signal::RuntimeDefault)?;
+    Some(signal.as_str_name().trim_start_matches(SIGNAL).to_string())
 }
 
 /// The image of a pod's container, with `:latest` where neither tag nor digest stands.

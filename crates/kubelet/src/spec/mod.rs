@@ -9,3 +9,6 @@ pub mod quantity;
 pub mod resources;
 pub mod sandbox;
 pub mod security;
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,14 @@ pub fn conditions(
     all
 }
 
+/// Says that the node ends the pod, for job controllers to tell it from a failure of the pod's own.
+pub fn disrupt(all: &mut Vec<PodCondition>, pod: &Pod, message: &str, at: Timestamp) {
+    if !all.iter().any(|one| one.type_ == "DisruptionTarget") {
+        let said = (true, "TerminationByKubelet".to_string(), message.to_string());
+        all.push(condition(pod, "DisruptionTarget", said, &[], at));
+    }
+}
+
 fn condition(pod: &Pod, kind: &str, (status, reason, message): Said, known: &[PodCondition], now: Timestamp) -> PodCondition {
     let status = if status { "True" } else { "False" };
     let old = known.iter().find(|old| old.type_ == kind);

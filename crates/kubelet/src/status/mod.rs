@@ -38,7 +38,10 @@ pub fn status(record: &PodRecord, observed: &Observed, node: &NodeFacts, now: Ti
     let shown_phase = shown_phase(record, observed, &phase);
     let known = old.conditions.as_deref().unwrap_or_default();
     let others = told.conditions.as_deref().unwrap_or_default();
-    let conditions = conditions::conditions(pod, observed, &both, &phase, known, others, now);
+    let mut conditions = conditions::conditions(pod, observed, &both, &phase, known, others, now);
+    if let Some(stop) = record.stop.as_ref().filter(|stop| stop.why == Why::Evicted) {
+        conditions::disrupt(&mut conditions, pod, &stop.message, stop.at);
+    }
     let held_back = shown_phase != phase;
     let some = |list: Vec<ContainerStatus>| (!list.is_empty()).then_some(list);
     let (pod_ip, pod_ips) = pod_ips(record, observed, node);

@@ -205,6 +205,12 @@ impl Story {
         self.settle()
     }
 
+    /// From now on this probe fails.
+    pub fn unwell(mut self, name: &str, kind: ProbeKind) -> Story {
+        self.unwell.insert((name.into(), kind));
+        self
+    }
+
     pub fn with(mut self, change: impl FnOnce(&mut Story)) -> Story {
         change(&mut self);
         self

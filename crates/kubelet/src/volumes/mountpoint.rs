@@ -100,3 +100,27 @@ pub fn bind(source: &OwnedFd, target: &Path) -> io::Result<()> {
     }
     Ok(mount_bind(by_fd(source), target)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_path_leads_out_of_a_volume() {
+        let dir = crate::testing::scratch("inside");
+        let (root, outside) = (dir.path.join("v"), dir.path.join("out"));
+        fs::create_dir_all(&root).unwrap();
+        fs::create_dir_all(&outside).unwrap();
+        symlink(&outside, root.join("absolute")).unwrap();
+        symlink("../out", root.join("relative")).unwrap();
+        symlink("made", root.join("link")).unwrap();
+        assert!(fs::metadata(by_fd(&open_inside(&root, "made/deep").unwrap())).unwrap().is_dir());
+        assert!(root.join("made/deep").is_dir());
+        assert!(open_inside(&root, "link/deep").is_ok());
+        for path in ["absolute", "relative", "relative/x", "../out", "/etc"] {
+            assert!(open_inside(&root, path).is_err(), "{path}");
+        }
+        assert!(fs::read_dir(&outside).unwrap().next().is_none());
+    }
+}

@@ -31,6 +31,10 @@ pub(super) fn run(record: &mut PodRecord, observed: &Observed, now: Timestamp) -
         Need::Sandbox(sandbox) => sandbox,
         Need::New { attempt, old } => return renew(record, observed, now, attempt, old),
     };
+    match record.resize_at {
+        Some(at) if at > now => record.wake(at),
+        _ => record.resize_at = None,
+    }
     let plan = survey(record, &pod, observed);
     if plan.end {
         record.stop(Why::Completed, "", "", pod.grace_seconds(), now);
@@ -140,7 +144,7 @@ fn survey(record: &mut PodRecord, pod: &Pod, observed: &Observed) -> Plan {
             Some(seen) => match unfit(record, container, seen) {
                 None => {
                     kept += 1;
-                    plan.resize.extend(resized(container, seen));
+                    plan.resize.extend(resized(record, container, seen));
                 }
                 Some((message, grace_seconds, anyway)) => {
                     let again = anyway || restarts_after_kill(pod, container);
@@ -179,16 +183,20 @@ pub(super) fn unfit(record: &PodRecord, container: &Container, seen: &Seen) -> O
             .flatten()
             .any(|policy| policy.resource_name == resource && policy.restart_policy == "RestartContainer")
     };
-    let (cpu, memory) = resources::differs(container, seen.resources.as_ref());
+    let (cpu, memory) = record.resized(container, &seen.id);
     if (cpu && restart("cpu")) || (memory && restart("memory")) {
         return Some((format!("Container {name} resize requires restart"), None, true));
     }
     None
 }
 
-fn resized(container: &Container, seen: &Seen) -> Option<(String, String)> {
-    let (cpu, memory) = resources::differs(container, seen.resources.as_ref());
-    (cpu || memory).then(|| (seen.id.clone(), container.name.clone()))
+fn resized(record: &mut PodRecord, container: &Container, seen: &Seen) -> Option<(String, String)> {
+    let (cpu, memory) = record.resized(container, &seen.id);
+    if record.resize_at.is_some() || !(cpu || memory) {
+        return None;
+    }
+    record.applied.insert(seen.id.clone(), resources::of_container(container));
+    Some((seen.id.clone(), container.name.clone()))
 }
 
 pub(super) fn kill(pod: &Pod, seen: &Seen, message: String, grace_seconds: Option<i64>) -> Kill {

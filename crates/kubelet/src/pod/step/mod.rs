@@ -28,7 +28,7 @@ const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the speci
 pub fn step(record: &PodRecord, observed: &Observed, now: Timestamp) -> (PodRecord, Vec<Effect>) {
     let mut next = record.clone();
     next.wake_at = None;
-    next.forget_dead(observed);
+    next.take_stock(observed);
     notice_deletion(&mut next, now);
     notice_deadline(&mut next, now);
     let mut effects = match (next.busy, next.stop.is_some()) {

@@ -157,7 +157,7 @@ fn a_failed_init_container_ends_a_pod_that_never_restarts() {
 fn a_failed_liveness_probe_restarts_the_container() {
     let probe = json!({"tcpSocket": {"port": 1}, "periodSeconds": 5, "failureThreshold": 2, "terminationGracePeriodSeconds": 7});
     let story = story(json!({"containers": [{"name": "a", "image": "x", "livenessProbe": probe}]})).settle();
-    let story = story.with(|story| drop(story.unwell.insert(("a".into(), ProbeKind::Liveness))));
+    let story = story.unwell("a", ProbeKind::Liveness);
     check(
         story.next().next(),
         expect![[r#"
@@ -182,24 +182,23 @@ fn readiness_follows_startup() {
     let probe = json!({"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 30});
     let container =
         json!({"name": "a", "image": "x", "startupProbe": probe, "readinessProbe": {"tcpSocket": {"port": 1}, "initialDelaySeconds": 3}});
-    let story = story(json!({"containers": [container]})).with(|story| drop(story.unwell.insert(("a".into(), ProbeKind::Startup))));
+    let story = story(json!({"containers": [container]})).unwell("a", ProbeKind::Startup);
     let story = story.settle().next().with(|story| story.unwell.clear());
     check(
         story.next().next(),
         expect![[r#"
-           0s prepare
-           0s sandbox 0
-           0s start a
-           0s startup probe a
-        = Running [a: running]
-           1s startup probe a
-        = Running [a: running]
-           2s startup probe a
-           2s readiness probe a
-        = Running [a: running ready]
-          12s readiness probe a
-        = Running [a: running ready]
-    "#]],
+               0s prepare
+               0s sandbox 0
+               0s start a
+               0s startup probe a
+            = Running [a: running]
+               1s startup probe a
+            = Running [a: running]
+               2s startup probe a
+            = Running [a: running]
+               3s readiness probe a
+            = Running [a: running ready]
+        "#]],
     );
 }
 
