@@ -13,7 +13,6 @@ use k8s_openapi::api::core::v1::{
 };
 use machinery::meta::Key;
 use machinery::object::Resource;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub static CONTROLLER: Controller = Controller {
@@ -196,12 +195,6 @@ fn wake_by_pod(caches: &Caches, delta: &Delta<Pod>) -> Vec<Key> {
     quotas_in(caches, namespace(&delta.object().metadata))
 }
 
-/// The status as text, for tests.
-#[cfg(test)]
-fn told(used: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>) -> String {
-    used.iter().map(|(key, amount)| format!("{key}={}", amount.0)).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,7 +228,9 @@ mod tests {
         let expected = expect![
             "count/deployments.apps=0 example.com/x=0 limits.memory=200Mi pods=2 requests.cpu=1 requests.storage=3Gi services.nodeports=1"
         ];
-        expected.assert_eq(&told(&quota.status.unwrap().used.unwrap()));
+        let used = quota.status.unwrap().used.unwrap();
+        let told: Vec<String> = used.iter().map(|(key, amount)| format!("{key}={}", amount.0)).collect();
+        expected.assert_eq(&told.join(" "));
         world.remove("v1", "Pod", "x", "a");
         world.fixpoint();
         assert_eq!(world.get("v1", "ResourceQuota", "x", "q")["status"]["used"]["pods"], "1");
