@@ -2,6 +2,7 @@
 use super::network::{self, NodeNetwork};
 use crate::config::Config;
 use crate::failure::{Doing, Failure};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -56,6 +57,19 @@ fn state_dir(config: &Config) -> PathBuf {
 /// The image store alone, for the `image` commands; works beside a running instance.
 pub fn images(config: &Config) -> Result<runtime::image::Store, Failure> {
     runtime::image::Store::open(&config.data_dir.join("containers").join("images")).doing("the image store")
+}
+
+/// Layers under containers. Where no instance runs and no container is left, nothing stays running for having asked.
+pub async fn layers_in_use(config: &Config, running: bool) -> Result<BTreeSet<String>, Failure> {
+    if !state_dir(config).exists() {
+        return Ok(BTreeSet::new());
+    }
+    let runtime = runtime::Runtime::open(bare(config)).await.doing("the container runtime")?;
+    let used = runtime.layers_in_use();
+    if used.is_empty() && !running {
+        runtime.shutdown_all().await.doing("ending the keeper")?;
+    }
+    Ok(used)
 }
 
 /// Ends every container and the keeper; nothing of the kernel's is left.
