@@ -216,15 +216,15 @@ fn tells_what_is_wrong_with_storage() {
     refused(
         json!({"kind": "PersistentVolume", "metadata": {"name": "a"}, "spec": {"local": {"path": "/a"}, "nfs": {}}}),
         expect![[r#"
-        spec.accessModes: Required value
-        spec.capacity: Required value
-        spec.capacity: Unsupported value: null: supported values: "storage"
-        spec.nfs: Forbidden: may not specify more than 1 volume type
-        spec.nodeAffinity: Required value: Local volume requires node affinity
-        spec.nfs.server: Required value
-        spec.nfs.path: Required value
-        spec.nfs.path: Invalid value: "": must be an absolute path
-    "#]],
+            spec.accessModes: Required value
+            spec.capacity: Required value
+            spec.capacity: Unsupported value: null: supported values: "storage"
+            spec.local: Forbidden: may not specify more than 1 volume type
+            spec.nodeAffinity: Required value: Local volume requires node affinity
+            spec.nfs.server: Required value
+            spec.nfs.path: Required value
+            spec.nfs.path: Invalid value: "": must be an absolute path
+        "#]],
     );
     let volume = |path: &str| {
         json!({"kind": "PersistentVolume", "metadata": {"name": "a"}, "spec": {

@@ -74,14 +74,17 @@ pub fn validate_pod_spec(spec: &PodSpec, meta: Option<&ObjectMeta>, errors: &mut
     requirements::pod_claims(spec, meta, errors);
     containers::check(&scope, errors);
     requirements::pod_level(spec, errors);
-    network::check(&scope, errors);
+    network::host_ports(&scope, errors);
     policies(spec, errors);
     labels(errors, "nodeSelector", spec.node_selector.as_ref());
     security::check_pod(spec, errors);
     affinity::check(spec.affinity.as_ref(), errors);
+    network::check(spec, errors);
     scheduling::check(spec, errors);
     windows::host_process(spec, errors);
     names(spec, errors);
+    scheduling::tolerations(spec.tolerations.list(), errors);
+    network::aliases(spec, errors);
     if spec.overhead.is_some() {
         errors.at("overhead", |errors| requirements::overhead(spec, errors));
     }

@@ -24,6 +24,31 @@ const OTHERS: &[&str] = &[
     "volumeAttributesClassName",
     "volumeMode",
 ];
+/// Of several sources the first in this order is taken for meant.
+const ORDER: &[&str] = &[
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
 const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
 
 pub fn validate(volume: &PersistentVolume, errors: &mut Errors) {
@@ -107,7 +132,9 @@ fn sources(spec: &PersistentVolumeSpec) -> Vec<String> {
         Value::Object(fields) => fields,
         _ => return Vec::new(),
     };
-    fields.into_iter().map(|(name, _)| name).collect()
+    let mut names: Vec<String> = fields.into_iter().map(|(name, _)| name).collect();
+    names.sort_by_key(|name| ORDER.iter().position(|known| known == name));
+    names
 }
 
 /// The spec's source alone.

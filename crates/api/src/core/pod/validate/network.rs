@@ -12,23 +12,26 @@ const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_CHARS: usize = 2048;
 const MAX_HOSTNAME_BYTES: usize = 64;
 
-pub fn check(scope: &Scope, errors: &mut Errors) {
-    let spec = scope.spec;
-    if on_host_network(spec) {
-        host_ports(scope, errors);
-    }
+pub fn check(spec: &PodSpec, errors: &mut Errors) {
     errors.at("dnsConfig", |errors| resolver(spec, errors));
     host_users(spec, errors);
     if let Some(name) = &spec.hostname_override {
         hostname_override(spec, name, errors);
     }
+}
+
+pub fn aliases(spec: &PodSpec, errors: &mut Errors) {
     errors.each("hostAliases", spec.host_aliases.list(), |errors, alias| {
         ip(errors, "ip", &alias.ip);
         errors.each("hostnames", alias.hostnames.list(), |errors, name| report(errors, "", name, content::dns_subdomain(name)));
     });
 }
 
-fn host_ports(scope: &Scope, errors: &mut Errors) {
+/// On the node's own network a container's port is the node's.
+pub fn host_ports(scope: &Scope, errors: &mut Errors) {
+    if !on_host_network(scope.spec) {
+        return;
+    }
     errors.each("containers", &scope.spec.containers, |errors, container| {
         errors.each("ports", container.ports.list(), |errors, port| {
             let host = port.host_port.unwrap_or(0);

@@ -22,7 +22,6 @@ pub fn check(spec: &PodSpec, errors: &mut Errors) {
         seen.push(&gate.name);
     });
     spread(spec.topology_spread_constraints.list(), errors);
-    tolerations(spec.tolerations.list(), errors);
 }
 
 pub fn tolerations(tolerations: &[Toleration], errors: &mut Errors) {
