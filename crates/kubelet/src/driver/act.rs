@@ -66,8 +66,7 @@ impl Act {
                 self.tell(Outcome::PodKilled(shared.kill_pod(&self.pod, &self.ip(), &kills, &sandboxes).await));
             }
             Effect::Remove { containers, sandboxes } => {
-                self.remove(&containers, &sandboxes).await.unwrap_or_else(|error| tracing::debug!(error, "remove"));
-                self.tell(Outcome::Removed);
+                self.tell(Outcome::Removed(self.remove(&containers, &sandboxes).await));
             }
             Effect::Resize { id, name } => {
                 let result = shared.resize(&self.pod, &id, &name).await;

@@ -93,7 +93,7 @@ pub enum Outcome {
     Started { name: String, image: String, result: Result<String, Waiting> },
     Killed { id: String, result: Result<(), String> },
     PodKilled(Result<(), String>),
-    Removed,
+    Removed(Result<(), String>),
     Resized { id: String, result: Result<(), String> },
     Probed { id: String, kind: ProbeKind, success: Option<bool> },
     CleanedUp(Result<(), String>),

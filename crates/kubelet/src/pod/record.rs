@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// After a failed start, sandbox or clean-up.
 const RETRY_SECONDS: i64 = 10;
+/// After a failed kill.
+const KILL_RETRY_SECONDS: i64 = 2;
 /// From a failed pull to the first look at whether it may be tried again.
 const PULL_LOOK_SECONDS: i64 = 3;
 /// Mounting is tried again after 1 s, 2 s, … up to this.
@@ -61,6 +63,9 @@ pub struct PodRecord {
     pub prepare_failures: u32,
     pub prepare_at: Option<Timestamp>,
     pub sandbox_at: Option<Timestamp>,
+    /// Not before these: a kill or a removal has failed.
+    pub kill_at: Option<Timestamp>,
+    pub remove_at: Option<Timestamp>,
     pub crash: BTreeMap<String, Delay>,
     /// By image.
     pub pulls: BTreeMap<String, (Delay, String)>,
@@ -129,14 +134,18 @@ impl PodRecord {
             Outcome::SandboxCreated(result) => self.sandbox_at = result.is_err().then_some(retry),
             Outcome::Started { name, image, result } => self.absorb_started(name, image, result, now),
             Outcome::Probed { id, kind, success } => self.probes.absorb(&id, kind, success, now),
-            Outcome::Killed { .. } | Outcome::Removed | Outcome::Resized { result: Ok(()), .. } => {}
+            Outcome::Resized { result: Ok(()), .. } => {}
+            Outcome::Killed { result, .. } if result.is_err() => self.kill_at = Some(now + SignedDuration::from_secs(KILL_RETRY_SECONDS)),
+            Outcome::Killed { .. } => self.kill_at = None,
+            Outcome::Removed(result) => self.remove_at = result.is_err().then_some(retry),
             Outcome::Resized { id, result: Err(_) } => {
                 self.applied.insert(id, Resources::default());
                 self.resize_at = Some(retry);
             }
             Outcome::PodKilled(result) => {
                 self.killing = None;
-                self.again_at = result.is_err().then_some(retry);
+                self.kill_at = result.is_err().then(|| now + SignedDuration::from_secs(KILL_RETRY_SECONDS));
+                self.again_at = self.kill_at;
             }
             Outcome::CleanedUp(result) => {
                 self.cleaned = result.is_ok();

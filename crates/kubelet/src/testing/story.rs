@@ -136,7 +136,7 @@ impl Story {
             Effect::Remove { containers, sandboxes } => {
                 self.observed.containers.retain(|seen| !containers.contains(&seen.id));
                 self.observed.sandboxes.retain(|sandbox| !sandboxes.contains(&sandbox.id));
-                Outcome::Removed
+                Outcome::Removed(Ok(()))
             }
             Effect::Probe { id, name, kind } => {
                 let success = Some(!self.unwell.contains(&(name, kind)));

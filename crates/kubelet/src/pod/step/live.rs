@@ -40,9 +40,9 @@ pub(super) fn run(record: &mut PodRecord, observed: &Observed, now: Timestamp) -
         record.stop(Why::Completed, "", "", pod.grace_seconds(), now);
         return end::end(record, observed, now);
     }
-    let mut effects: Vec<Effect> = garbage(observed).into_iter().collect();
+    let mut effects = when(record.remove_at, record, now, |_| garbage(observed).into_iter().collect());
     if !plan.kill.is_empty() {
-        effects.push(Effect::Kill(plan.kill));
+        effects.extend(when(record.kill_at, record, now, |_| vec![Effect::Kill(plan.kill)]));
         return effects;
     }
     effects.extend(plan.resize.into_iter().map(|(id, name)| Effect::Resize { id, name }));
@@ -107,7 +107,8 @@ fn renew(record: &mut PodRecord, observed: &Observed, now: Timestamp, attempt: u
     let left: Vec<String> = observed.sandboxes.iter().filter(|sandbox| sandbox.ready).map(|sandbox| sandbox.id.clone()).collect();
     let kills = end::kills(&pod, observed, pod.grace_seconds());
     if !left.is_empty() || !kills.is_empty() {
-        return vec![Effect::KillPod { grace_seconds: pod.grace_seconds(), kills, sandboxes: left }];
+        let grace_seconds = pod.grace_seconds();
+        return when(record.kill_at, record, now, |_| vec![Effect::KillPod { grace_seconds, kills, sandboxes: left }]);
     }
     let changed = old.map(|_| Effect::Event {
         warning: false,
