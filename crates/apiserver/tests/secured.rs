@@ -31,7 +31,7 @@ async fn secured() -> Secured {
         audiences: Vec::new(),
         jwks_uri: "https://127.0.0.1:6443/openid/v1/jwks".into(),
         anonymous: Anonymous::health_and_version(),
-        services: Settings::parse(&[config.service_cidr.clone()]).unwrap(),
+        services: Settings::parse(std::slice::from_ref(&config.service_cidr)).unwrap(),
         disabled_admission: Vec::new(),
     };
     let stack = Stack::new(store.clone(), auth, clock.clone(), random.fork());

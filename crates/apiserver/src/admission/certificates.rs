@@ -1,7 +1,7 @@
-//! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may approve and sign for a signer, and that
-//! nobody gets a client certificate of `system:masters` by request.
+//! CertificateApproval, CertificateSigning, ClusterTrustBundleAttest and CertificateSubjectRestriction: who may approve, sign and
+//! vouch for a signer, and that nobody gets a client certificate of `system:masters` by request.
 use super::object::view;
-use super::{Context, Step, about, refuse};
+use super::{Context, Step, about, refuse, writes};
 use crate::authorize::{Authorizers, MASTERS};
 use crate::request::{AdmissionRequest, Attributes, Authorizer, Decision, Operation};
 use async_trait::async_trait;
@@ -22,6 +22,10 @@ pub struct CertificateSigning {
     authorizers: Arc<Authorizers>,
 }
 
+pub struct ClusterTrustBundleAttest {
+    authorizers: Arc<Authorizers>,
+}
+
 pub struct CertificateSubjectRestriction;
 
 impl CertificateApproval {
@@ -33,6 +37,12 @@ impl CertificateApproval {
 impl CertificateSigning {
     pub fn new(context: &Context) -> CertificateSigning {
         CertificateSigning { authorizers: context.authorizers.clone() }
+    }
+}
+
+impl ClusterTrustBundleAttest {
+    pub fn new(context: &Context) -> ClusterTrustBundleAttest {
+        ClusterTrustBundleAttest { authorizers: context.authorizers.clone() }
     }
 }
 
@@ -100,6 +110,26 @@ impl Step for CertificateSigning {
         match same || may(request, &self.authorizers, "sign", signer).await {
             true => Ok(()),
             false => Err(refuse(request, object, format!("user not permitted to sign requests with signerName {signer:?}"))),
+        }
+    }
+}
+
+#[async_trait]
+impl Step for ClusterTrustBundleAttest {
+    fn name(&self) -> &'static str {
+        "ClusterTrustBundleAttest"
+    }
+
+    fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
+        writes(request) && about(request, GROUP, "clustertrustbundles")
+    }
+
+    async fn validate(&self, request: &AdmissionRequest<'_>, object: Option<&dyn AnyObject>) -> Result<(), Status> {
+        let signer = object.map(|object| object.to_value()["spec"]["signerName"].as_str().unwrap_or_default().to_string());
+        let Some(signer) = signer.filter(|signer| !signer.is_empty()) else { return Ok(()) };
+        match may(request, &self.authorizers, "attest", &signer).await {
+            true => Ok(()),
+            false => Err(refuse(request, object, format!("user not permitted to attest for signerName {signer:?}"))),
         }
     }
 }

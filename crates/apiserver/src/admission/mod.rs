@@ -76,6 +76,7 @@ impl Chain {
             Box::new(runtime_class::RuntimeClassStep::new(context)),
             Box::new(certificates::CertificateApproval::new(context)),
             Box::new(certificates::CertificateSigning::new(context)),
+            Box::new(certificates::ClusterTrustBundleAttest::new(context)),
             Box::new(certificates::CertificateSubjectRestriction),
             Box::new(default_ingress_class::DefaultIngressClass::new(context)),
         ];

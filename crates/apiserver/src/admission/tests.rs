@@ -1,4 +1,7 @@
 //! The chain as a whole, over a memory store. `Cluster::create` and its sisters answer with the admitted object or the refusal.
+mod nodes;
+mod quota;
+
 use super::*;
 use crate::authorize::node::NodeAuthorizer;
 use crate::authorize::rbac::Rbac;
@@ -114,7 +117,7 @@ pub(super) fn pod(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "a"}, "spec": spec})
 }
 
-fn object(name: &str, spec: Value) -> Value {
+pub(super) fn object(name: &str, spec: Value) -> Value {
     json!({"metadata": {"name": name, "namespace": "a"}, "spec": spec})
 }
 
@@ -279,7 +282,7 @@ async fn a_new_node_is_tainted() {
     assert_eq!(node["spec"]["taints"], json!([{"effect": "NoSchedule", "key": "node.kubernetes.io/not-ready"}]));
 }
 
-fn service(name: &str, spec: Value) -> Value {
+pub(super) fn service(name: &str, spec: Value) -> Value {
     object(name, spec)
 }
 
@@ -453,89 +456,6 @@ async fn runtime_classes_give_overhead_and_selection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_write_only_what_is_theirs() {
-    let mut cluster = Cluster::new().await;
-    cluster.user = Identity::new("system:node:n1", &["system:nodes"]);
-    let node = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}});
-    assert!(cluster.create("nodes", node("n1", json!({"kubernetes.io/hostname": "n1", "x": "y"}))).await.is_ok());
-    let refused = cluster.create("nodes", node("n2", json!({}))).await.unwrap_err();
-    assert_eq!(refused, "nodes \"n2\" is forbidden: node \"n1\" is not allowed to modify node \"n2\"");
-    let refused = cluster.create("nodes", node("n1", json!({"node-role.kubernetes.io/master": ""}))).await.unwrap_err();
-    assert!(refused.ends_with("node \"n1\" is not allowed to set the following labels: node-role.kubernetes.io/master"), "{refused}");
-    let tainted = json!({"metadata": {"name": "n1"}, "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});
-    let refused = cluster.update("nodes", tainted, node("n1", json!({}))).await.unwrap_err();
-    assert_eq!(refused, "nodes \"n1\" is forbidden: node \"n1\" is not allowed to modify taints");
-    let refused = cluster.create("pods", pod("p", json!({}))).await.unwrap_err();
-    assert_eq!(
-        refused,
-        "pods \"p\" is forbidden: pod does not have \"kubernetes.io/config.mirror\" annotation, node \"n1\" can only create mirror pods"
-    );
-    let bound = |name: &str| pod("p", json!({"nodeName": name}));
-    let refused = cluster.update("pods/status", bound("n2"), bound("n2")).await.unwrap_err();
-    assert!(refused.ends_with("node \"n1\" can only update pod status for pods with spec.nodeName set to itself"), "{refused}");
-    assert!(cluster.update("pods/status", bound("n1"), bound("n1")).await.is_ok());
-    cluster.store("pods/a/p", bound("n2")).await;
-    let refused = cluster.delete("pods", bound("n2")).await.unwrap_err();
-    assert!(refused.ends_with("node \"n1\" can only delete pods with spec.nodeName set to itself"), "{refused}");
-    let lease = |name: &str| json!({"metadata": {"name": name, "namespace": "kube-node-lease"}});
-    cluster.store("namespaces/kube-node-lease", json!({"metadata": {"name": "kube-node-lease"}})).await;
-    assert!(cluster.create("coordination.k8s.io:leases", lease("n1")).await.is_ok());
-    assert!(cluster.create("coordination.k8s.io:leases", lease("n2")).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn nodes_get_tokens_for_their_pods_only() {
-    let mut cluster = Cluster::new().await;
-    cluster.user = Identity::new("system:node:n1", &["system:nodes"]);
-    let mut stored = pod(
-        "p",
-        json!({"nodeName": "n1", "volumes": [{"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}}]}),
-    );
-    stored["metadata"]["uid"] = "u".into();
-    cluster.store("pods/a/p", stored).await;
-    let ask = async |reference: Value, audiences: Value| {
-        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "metadata": {"name": "default", "namespace": "a"},
-            "spec": {"boundObjectRef": reference, "audiences": audiences}});
-        cluster.create("serviceaccounts/token", body).await
-    };
-    let reference = |uid: &str| json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": uid});
-    assert!(ask(reference("u"), json!(["vault"])).await.is_ok());
-    assert!(
-        ask(reference("u"), json!(["other"])).await.unwrap_err().contains("is not authorized to request tokens for audience \"other\"")
-    );
-    assert!(ask(reference("v"), json!(["vault"])).await.unwrap_err().contains("does not match the UID in record"));
-    assert!(ask(Value::Null, json!([])).await.unwrap_err().ends_with("node requested token not bound to a pod"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn certificates_are_approved_and_signed_by_those_who_may() {
-    let mut cluster = Cluster::new().await;
-    let key = pki::Key::generate().unwrap();
-    let csr = |signer: &str, groups: &[&str]| {
-        let request = pki::csr::create(&key, &pki::Subject::new("jane", groups), &[], &[]).unwrap();
-        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, request);
-        json!({"metadata": {"name": "c"}, "spec": {"request": encoded, "signerName": signer, "usages": ["client auth"]}})
-    };
-    let client = "kubernetes.io/kube-apiserver-client";
-    assert!(cluster.create("certificates.k8s.io:certificatesigningrequests", csr(client, &["dev"])).await.is_ok());
-    let refused = cluster.create("certificates.k8s.io:certificatesigningrequests", csr(client, &["system:masters"])).await.unwrap_err();
-    assert!(refused.ends_with("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"), "{refused}");
-    let object = csr(client, &[]);
-    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/approval", object.clone(), object.clone()).await.is_ok());
-    cluster.user = Identity::new("jane", &[]);
-    let refused =
-        cluster.update("certificates.k8s.io:certificatesigningrequests/approval", object.clone(), object.clone()).await.unwrap_err();
-    assert!(
-        refused.ends_with("user not permitted to approve requests with signerName \"kubernetes.io/kube-apiserver-client\""),
-        "{refused}"
-    );
-    let mut signed = object.clone();
-    signed["status"] = json!({"certificate": "eA=="});
-    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/status", object.clone(), signed).await.is_err());
-    assert!(cluster.update("certificates.k8s.io:certificatesigningrequests/status", object.clone(), object).await.is_ok());
-}
-
-#[tokio::test(start_paused = true)]
 async fn claims_grow_only_where_their_class_allows_it() {
     let cluster = Cluster::new().await;
     let claim = |size: &str, phase: &str| {
@@ -548,101 +468,4 @@ async fn claims_grow_only_where_their_class_allows_it() {
     assert!(grow("Bound").await.unwrap_err().contains("the storageclass that provisions the pvc must support resize"));
     cluster.store("storageclasses/s", json!({"metadata": {"name": "s"}, "provisioner": "p", "allowVolumeExpansion": true})).await;
     assert!(grow("Bound").await.is_ok());
-}
-
-impl Cluster {
-    async fn quota(&self, name: &str, spec: Value, used: Value) {
-        let hard = spec["hard"].clone();
-        let quota = json!({"metadata": {"name": name, "namespace": "a"}, "spec": spec, "status": {"hard": hard, "used": used}});
-        self.store(&format!("resourcequotas/a/{name}"), quota).await;
-    }
-
-    async fn used(&self, name: &str) -> Value {
-        let stored = self.store.get(&format!("/registry/resourcequotas/a/{name}")).await.unwrap().unwrap();
-        serde_json::from_slice::<Value>(&stored.json).unwrap()["status"]["used"].clone()
-    }
-}
-
-fn sized(name: &str, requests: Value) -> Value {
-    pod(name, json!({"containers": [{"name": "c", "image": "i", "resources": {"requests": requests}}]}))
-}
-
-#[tokio::test(start_paused = true)]
-async fn quotas_count_pods_and_refuse_what_does_not_fit() {
-    let cluster = Cluster::new().await;
-    cluster.quota("q", json!({"hard": {"pods": "2", "requests.cpu": "1"}}), json!({"pods": "0", "requests.cpu": "0"})).await;
-    assert!(cluster.create("pods", sized("p", json!({"cpu": "600m"}))).await.is_ok());
-    assert_eq!(cluster.used("q").await, json!({"pods": "1", "requests.cpu": "600m"}));
-    let refused = cluster.create("pods", sized("p", json!({"cpu": "600m"}))).await.unwrap_err();
-    assert_eq!(
-        refused,
-        "pods \"p\" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1"
-    );
-    let refused = cluster.create("pods", pod("p", json!({}))).await.unwrap_err();
-    assert_eq!(refused, "pods \"p\" is forbidden: failed quota: q: must specify requests.cpu for: c");
-    let dry = Cluster { dry_run: true, ..cluster };
-    assert!(dry.create("pods", sized("p", json!({"cpu": "100m"}))).await.is_ok());
-    assert_eq!(dry.used("q").await["pods"], "1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn quotas_count_objects_services_and_storage() {
-    let cluster = Cluster::new().await;
-    let hard = json!({"configmaps": "1", "count/deployments.apps": "1", "services.nodeports": "1", "requests.storage": "1Gi",
-        "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1"});
-    let used = json!({"configmaps": "0", "count/deployments.apps": "1", "services.nodeports": "0", "requests.storage": "0",
-        "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "0"});
-    cluster.quota("q", json!({"hard": hard}), used).await;
-    let map = json!({"metadata": {"name": "m", "namespace": "a"}});
-    assert!(cluster.create("configmaps", map.clone()).await.is_ok());
-    let refused = cluster.create("configmaps", map.clone()).await.unwrap_err();
-    assert_eq!(
-        refused,
-        "configmaps \"m\" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=1, limited: configmaps=1"
-    );
-    assert!(cluster.update("configmaps", map.clone(), map).await.is_ok());
-    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
-    let deployment = object("d", json!({"selector": {"matchLabels": {"a": "b"}}, "template": template}));
-    assert!(cluster.create("apps:deployments", deployment).await.unwrap_err().contains("count/deployments.apps=1"));
-    let two = service("s", json!({"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}));
-    assert!(cluster.create("services", two).await.unwrap_err().contains("requested: services.nodeports=2, used: services.nodeports=0"));
-    let claim = |size: &str| object("c", json!({"storageClassName": "gold", "resources": {"requests": {"storage": size}}}));
-    assert!(cluster.create("persistentvolumeclaims", claim("2Gi")).await.unwrap_err().contains("limited: requests.storage=1Gi"));
-    assert!(cluster.create("persistentvolumeclaims", claim("512Mi")).await.is_ok());
-    assert_eq!(cluster.used("q").await["requests.storage"], "512Mi");
-    let refused = cluster.create("persistentvolumeclaims", claim("1Mi")).await.unwrap_err();
-    assert!(refused.contains("gold.storageclass.storage.k8s.io/persistentvolumeclaims=1"), "{refused}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn scopes_choose_the_pods_of_a_quota() {
-    let cluster = Cluster::new().await;
-    cluster.store("priorityclasses/high", json!({"metadata": {"name": "high"}, "value": 1})).await;
-    cluster.quota("effort", json!({"hard": {"pods": "0"}, "scopes": ["BestEffort"]}), json!({"pods": "0"})).await;
-    let selector = json!({"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]});
-    cluster.quota("high", json!({"hard": {"pods": "0"}, "scopeSelector": selector}), json!({"pods": "0"})).await;
-    assert!(cluster.create("pods", pod("p", json!({}))).await.unwrap_err().contains("exceeded quota: effort"));
-    assert!(cluster.create("pods", sized("p", json!({"cpu": "1"}))).await.is_ok());
-    let mut high = sized("p", json!({"cpu": "1"}));
-    high["spec"]["priorityClassName"] = "high".into();
-    assert!(cluster.create("pods", high).await.unwrap_err().contains("exceeded quota: high"));
-    assert!(cluster.create("configmaps", json!({"metadata": {"name": "m", "namespace": "a"}})).await.is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn many_at_once_never_pass_a_quota() {
-    let cluster = Cluster::new().await;
-    cluster.quota("q", json!({"hard": {"pods": "5"}}), json!({"pods": "0"})).await;
-    let all = (0..20).map(|number| cluster.create("pods", pod(&format!("p{number}"), json!({}))));
-    let answers = futures::future::join_all(all).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 5);
-    assert_eq!(cluster.used("q").await["pods"], "5");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quota_that_was_not_counted_yet_says_so() {
-    let cluster = Cluster::new().await;
-    cluster.quota("q", json!({"hard": {"pods": "5"}}), json!({})).await;
-    let refused = cluster.create("pods", pod("p", json!({}))).await.unwrap_err();
-    assert_eq!(refused, "pods \"p\" is forbidden: status unknown for quota: q, resources: pods");
 }

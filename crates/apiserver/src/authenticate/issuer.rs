@@ -35,9 +35,9 @@ pub struct Issuer {
 /// What a token is bound to.
 enum Bound {
     Nothing,
-    Pod { pod: ObjectMeta, node: Option<ObjectMeta> },
-    Secret(ObjectMeta),
-    Node(ObjectMeta),
+    Pod { pod: Box<ObjectMeta>, node: Option<Box<ObjectMeta>> },
+    Secret(Box<ObjectMeta>),
+    Node(Box<ObjectMeta>),
 }
 
 #[async_trait]
@@ -103,17 +103,17 @@ impl Issuer {
                 }
                 let node = match spec.and_then(|spec| spec.node_name.as_deref()).filter(|node| !node.is_empty()) {
                     None => None,
-                    Some(node) => Some(self.node_or_its_name(node).await?),
+                    Some(node) => Some(Box::new(self.node_or_its_name(node).await?)),
                 };
-                (Bound::Pod { pod: pod.metadata.clone(), node }, pod.metadata.uid.clone())
+                (Bound::Pod { pod: Box::new(pod.metadata.clone()), node }, pod.metadata.uid.clone())
             }
             (false, "Node") => {
                 let node = self.get::<Node>("nodes", "minions", "", name).await?;
-                (Bound::Node(node.metadata.clone()), node.metadata.uid.clone())
+                (Bound::Node(Box::new(node.metadata.clone())), node.metadata.uid.clone())
             }
             (false, "Secret") => {
                 let secret = self.get::<Secret>("secrets", "secrets", namespace, name).await?;
-                (Bound::Secret(secret.metadata.clone()), secret.metadata.uid.clone())
+                (Bound::Secret(Box::new(secret.metadata.clone())), secret.metadata.uid.clone())
             }
             _ => return Err(Status::bad_request(format!("cannot bind token to object of type {}", shown_kind(version, kind)))),
         };

@@ -22,6 +22,9 @@ pub struct Found {
     pub audiences: Vec<String>,
 }
 
+/// Claims whose signature was good, and when they end.
+type Remembered = (Arc<Value>, Timestamp);
+
 pub struct Tokens {
     pub store: Arc<dyn Store>,
     pub clock: Clock,
@@ -30,7 +33,7 @@ pub struct Tokens {
     pub issuers: Vec<String>,
     /// Of this API server.
     pub audiences: Vec<String>,
-    remembered: Mutex<HashMap<[u8; 32], (Arc<Value>, Timestamp)>>,
+    remembered: Mutex<HashMap<[u8; 32], Remembered>>,
 }
 
 impl Tokens {

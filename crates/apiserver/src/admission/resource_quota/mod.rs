@@ -12,7 +12,7 @@ use evaluator::Evaluator;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use machinery::object::{AnyObject, Stored};
 use machinery::status::Status;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use stdx::clock::Clock;
 use store::{At, Durability, Error, Expect, Op, Store};
@@ -37,9 +37,7 @@ impl ResourceQuotaStep {
     }
 
     fn lock(&self, namespace: &str) -> &tokio::sync::Mutex<()> {
-        let mut hasher: DefaultHasher = self.hasher.build_hasher();
-        namespace.hash(&mut hasher);
-        &self.locks[hasher.finish() as usize % LOCKS]
+        &self.locks[self.hasher.hash_one(namespace) as usize % LOCKS]
     }
 
     async fn quotas(&self, namespace: &str) -> Result<Vec<(Arc<Stored>, Arc<ResourceQuota>)>, Status> {

@@ -51,7 +51,8 @@ impl Defaults {
         match kind {
             "clusterrole" => {
                 let selectors: Vec<LabelSelector> = rest.iter().filter_map(|word| word.strip_prefix("aggregate:")).map(selector).collect();
-                let aggregation_rule = (!selectors.is_empty()).then(|| AggregationRule { cluster_role_selectors: Some(selectors) });
+                let rule = AggregationRule { cluster_role_selectors: Some(selectors.clone()) };
+                let aggregation_rule = (!selectors.is_empty()).then_some(rule);
                 self.cluster_roles.push(ClusterRole { metadata, rules: Some(rules), aggregation_rule });
             }
             "role" => self.roles.push(Role { metadata, rules: Some(rules) }),

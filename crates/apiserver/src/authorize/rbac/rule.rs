@@ -106,7 +106,7 @@ pub fn uncovered(held: &[Rule], asked: &[Rule]) -> Vec<Rule> {
 /// Puts pieces of the same group, resource and name together again, and prints them sorted, without repetitions.
 pub fn describe(pieces: &[Rule]) -> Vec<String> {
     let mut merged: Vec<Rule> = Vec::new();
-    let mut places: HashMap<(Vec<String>, Vec<String>, Vec<String>), usize> = HashMap::new();
+    let mut places = HashMap::new();
     for piece in pieces {
         if !piece.urls.is_empty() {
             merged.push(piece.clone());
