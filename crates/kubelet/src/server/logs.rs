@@ -188,3 +188,55 @@ fn files(path: &Path, tail: Option<u64>) -> VecDeque<File> {
     }
     open
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::observed::{Observed, Seen};
+    use std::fs;
+    use std::io::Write;
+
+    fn line(text: &str) -> String {
+        format!("2026-01-01T00:00:00Z stdout F {text}\n")
+    }
+
+    fn reader(path: &Path, options: Options, state: State) -> (Reader, Arc<RwLock<View>>) {
+        let observed = Observed { containers: vec![Seen { id: "c".into(), state, ..Seen::default() }], ..Observed::default() };
+        let view = Arc::new(RwLock::new(View { observed, ..View::default() }));
+        (Reader::open(path.into(), options, view.clone(), "c".into(), Clock::system()), view)
+    }
+
+    async fn all(mut reader: Reader) -> String {
+        let mut text = Vec::new();
+        while let Some(chunk) = reader.next().await {
+            text.extend_from_slice(&chunk.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rotated_files_come_first_and_count_for_the_tail() {
+        let dir = crate::testing::scratch("logs");
+        let path = dir.path.join("0.log");
+        fs::write(dir.path.join("0.log.20260101-000000"), line("one") + &line("two")).unwrap();
+        fs::write(&path, line("three")).unwrap();
+        let check = |tail| all(reader(&path, Options { tail, ..Options::default() }, State::Running).0);
+        assert_eq!(check(None).await, "one\ntwo\nthree\n");
+        assert_eq!(check(Some(2)).await, "two\nthree\n");
+        assert_eq!(check(Some(1)).await, "three\n");
+    }
+
+    #[tokio::test]
+    async fn following_sees_rotation_and_ends_with_the_container() {
+        let dir = crate::testing::scratch("follow");
+        let path = dir.path.join("0.log");
+        fs::write(&path, line("one")).unwrap();
+        let (mut reader, view) = reader(&path, Options { follow: true, ..Options::default() }, State::Running);
+        assert_eq!(reader.next().await.unwrap().unwrap(), "one\n");
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(line("two").as_bytes()).unwrap();
+        fs::rename(&path, dir.path.join("0.log.20260101-000000")).unwrap();
+        fs::write(&path, line("three")).unwrap();
+        view.write().observed.containers[0].state = State::Exited;
+        assert_eq!(all(reader).await, "two\nthree\n");
+    }
+}
