@@ -17,9 +17,10 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
+use tokio::sync::watch;
 
 /// The most that `exec_sync` gives back of each stream; what is beyond is dropped.
-const SYNC_OUTPUT_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+const SYNC_OUTPUT_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 pub type Reading = Box<dyn AsyncRead + Send + Unpin>;
 pub type Writing = Box<dyn AsyncWrite + Send + Unpin>;
@@ -81,9 +82,15 @@ impl Runtime {
     ) -> Outcome<Option<(Vec<u8>, Vec<u8>, i32)>> {
         let streams = Streams { stdout: true, stderr: true, ..Default::default() };
         let process = self.exec_process(container, command, streams).await?;
-        let (stdout, stderr) = (collect(process.stdout), collect(process.stderr));
+        let (ending, ended) = watch::channel(false);
+        let (stdout, stderr) = (collect(process.stdout, ended.clone()), collect(process.stderr, ended));
         let kill = process.kill.clone();
-        let run = async { tokio::join!(stdout, stderr, process.exit) };
+        let exit = async {
+            let code = process.exit.await;
+            ending.send_replace(true);
+            code
+        };
+        let run = async { tokio::join!(stdout, stderr, exit) };
         let ended = match limit {
             None => Some(run.await),
             Some(limit) => tokio::time::timeout(limit, run).await.ok(),
@@ -137,12 +144,30 @@ impl Runtime {
     }
 }
 
-async fn collect(from: Option<Reading>) -> Vec<u8> {
+/// How long the output of a program that has ended is waited for, when something it left behind holds on to it.
+const QUIET_AFTER_END: Duration = Duration::from_secs(2);
+
+/// Reads what comes next; `None` at the end, or when the program has ended and nothing more has come for a while.
+pub async fn next_piece(from: &mut Reading, buffer: &mut [u8], ended: &mut watch::Receiver<bool>) -> Option<usize> {
+    let quiet = async {
+        ended.wait_for(|ended| *ended).await.ok();
+        tokio::time::sleep(QUIET_AFTER_END).await;
+    };
+    tokio::select! {
+        biased;
+        read = from.read(buffer) => read.ok().filter(|count| *count > 0),
+        () = quiet => None,
+    }
+}
+
+async fn collect(from: Option<Reading>, mut ended: watch::Receiver<bool>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if let Some(mut from) = from {
-        (&mut from).take(SYNC_OUTPUT_LIMIT_BYTES).read_to_end(&mut bytes).await.ok();
+    let Some(mut from) = from else { return bytes };
+    let mut buffer = vec![0; 32 * 1024];
+    while let Some(count) = next_piece(&mut from, &mut buffer, &mut ended).await {
         // What is beyond the limit is read all the same, so that the program does not hang.
-        tokio::io::copy(&mut from, &mut tokio::io::sink()).await.ok();
+        let room = SYNC_OUTPUT_LIMIT_BYTES.saturating_sub(bytes.len());
+        bytes.extend(&buffer[..count.min(room)]);
     }
     bytes
 }

@@ -91,7 +91,7 @@ pub struct Runtime {
     pub(crate) host_capabilities: u64,
     pub(crate) streams: crate::streaming::Tickets,
     pub(crate) pulls: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    pub(crate) follower: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 impl Runtime {
@@ -112,14 +112,16 @@ impl Runtime {
             host_capabilities: crate::sys::credentials::bounding_set(),
             streams: Default::default(),
             pulls: Default::default(),
-            follower: Default::default(),
+            tasks: Default::default(),
             config,
         });
         runtime.load()?;
         // Subscribed first, listed second: an exit in between is told twice, never missed.
         let lines = runtime.keeper.subscribe().await?;
         runtime.reconcile().await?;
-        *runtime.follower.lock() = Some(tokio::spawn(follow(Arc::downgrade(&runtime), lines)));
+        let follower = tokio::spawn(follow(Arc::downgrade(&runtime), lines));
+        let server = crate::streaming::server::start(&runtime).await?;
+        runtime.tasks.lock().extend([follower, server]);
         Ok(runtime)
     }
 
@@ -305,8 +307,8 @@ impl Runtime {
         for removed in futures::future::join_all(removals).await {
             removed?;
         }
-        if let Some(follower) = self.follower.lock().take() {
-            follower.abort();
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
         }
         self.cgroups.remove(&self.config.cgroup_root).await;
         self.keeper.quit().await
@@ -384,4 +386,12 @@ async fn resume(runtime: &Runtime) -> Outcome<crate::keeper_client::Lines> {
     let lines = runtime.keeper.subscribe().await?;
     runtime.reconcile().await?;
     Ok(lines)
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! Streaming over the network: `Exec`, `Attach` and `PortForward` answer with a URL that works once; behind it the bytes travel.
-//! Here are the tickets: what a URL stands for, for a short while.
+//! Here are the tickets: what a URL stands for, for a short while. `server` redeems them.
+mod forward;
+mod server;
+mod session;
+
 use crate::image::store::random_name;
 use crate::problem::{Outcome, Problem};
 use cri::v1::{AttachRequest, ExecRequest, PortForwardRequest};
@@ -20,6 +24,17 @@ pub enum Asked {
     PortForward(PortForwardRequest),
 }
 
+impl Asked {
+    /// The first part of a URL's path.
+    fn kind(&self) -> &'static str {
+        match self {
+            Asked::Exec(_) => "exec",
+            Asked::Attach(_) => "attach",
+            Asked::PortForward(_) => "portforward",
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Tickets {
     waiting: Mutex<HashMap<String, (Instant, Asked)>>,
@@ -35,11 +50,7 @@ impl Tickets {
     /// A URL for what was asked, good for one use.
     pub fn issue(&self, asked: Asked) -> Outcome<String> {
         let address = (*self.address.lock()).ok_or_else(|| Problem::failed("the streaming server is not running"))?;
-        let kind = match &asked {
-            Asked::Exec(_) => "exec",
-            Asked::Attach(_) => "attach",
-            Asked::PortForward(_) => "portforward",
-        };
+        let kind = asked.kind();
         let mut waiting = self.waiting.lock();
         waiting.retain(|_, (since, _)| since.elapsed() < TICKET_LIFE);
         if waiting.len() >= TICKET_LIMIT {
