@@ -1,7 +1,7 @@
 //! Streaming over the network: `Exec`, `Attach` and `PortForward` answer with a URL that works once; behind it the bytes travel.
 //! Here are the tickets: what a URL stands for, for a short while. `server` redeems them.
 mod forward;
-mod server;
+pub(crate) mod server;
 mod session;
 
 use crate::image::store::random_name;
