@@ -168,7 +168,7 @@ impl<'a> Clause<'a> {
         if kind.is_empty() && group.is_empty() && version.is_empty() {
             return Some((media, Shape::Own));
         }
-        let known = matches!((offer, group, version), (Offer::Discovery, "apidiscovery.k8s.io", "v2" | "v2beta1"))
+        let known = matches!((offer, group, version), (Offer::Discovery, "apidiscovery.k8s.io", "v2"))
             || matches!((offer, group, version), (Offer::Objects | Offer::Events, "meta.k8s.io", "v1" | "v1beta1"));
         let version = version.to_string();
         let shape = match kind {

@@ -1,7 +1,6 @@
-//! `delete`: at once, gracefully, or once the finalizers are done. The rules in one place: `plan` decides from the stored object and
-//! the options, the rest carries it out.
+//! `delete`: at once, gracefully, or once the finalizers are done. `deletion` decides, this file carries it out.
 use super::create::Made;
-use super::metadata::{FOREGROUND, ORPHAN};
+use super::deletion::{Plan, plan};
 use super::write::{self, Written};
 use super::{decode, storage};
 use crate::encode;
@@ -9,14 +8,12 @@ use crate::encode::media::Media;
 use crate::request::call::{Answer, Call};
 use crate::request::options::{Deletion, Preconditions};
 use crate::request::query::{dry_run, propagation};
-use crate::request::{Operation, Options, Propagation};
+use crate::request::{Operation, Options};
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::codec::Validation;
 use machinery::errors::Errors;
 use machinery::kind::DynKind;
-use machinery::object::AnyObject;
 use machinery::status::Status;
 use serde_json::{Value, json};
 use store::Expect;
@@ -25,6 +22,7 @@ const MAX_ATTEMPTS: usize = 16;
 
 pub async fn delete(call: &Call) -> Answer {
     let options = options(call).await?;
+    warn(call, &options.deletion);
     let gone = deleted(call, &options).await?;
     let code = match options.deletion.orphan_dependents {
         Some(false) if !gone.finished => StatusCode::ACCEPTED,
@@ -54,6 +52,16 @@ fn returns_object(kind: &dyn DynKind) -> bool {
         "resource.k8s.io" => names.plural != "devicetaintrules",
         "storage.k8s.io" => names.plural != "csistoragecapacities",
         _ => false,
+    }
+}
+
+/// Where custom keeps the dependents, the client is told so unless it chose.
+fn warn(call: &Call, wanted: &Deletion) {
+    if call.resource() == "jobs" && wanted.propagation.is_none() && wanted.orphan_dependents.is_none() {
+        call.warnings.add(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set \
+             propagationPolicy=Orphan to suppress this warning",
+        );
     }
 }
 
@@ -171,135 +179,6 @@ pub fn check_preconditions(call: &Call, wanted: &Preconditions, meta: &ObjectMet
         return Err(Status::conflict(call.group(), call.served.kind.names().kind, &call.attributes.name, &why));
     }
     Ok(())
-}
-
-/// What to do with an object that shall go.
-#[derive(Debug, PartialEq, Eq)]
-enum Plan {
-    /// It is already on its way, and this request changes nothing.
-    Pending,
-    /// It is written again, marked as being deleted.
-    Mark,
-    Now,
-}
-
-fn plan(kind: &dyn DynKind, object: &mut dyn AnyObject, wanted: &Deletion, at: Timestamp) -> Plan {
-    let graceful = match grace(kind, object, wanted.grace_period_seconds, at) {
-        Grace::Pending => return Plan::Pending,
-        Grace::No => false,
-        Grace::Marked => true,
-    };
-    if kind.names().storage != "events" {
-        choose_finalizers(kind, object.meta_mut(), wanted);
-    }
-    let meta = object.meta_mut();
-    let own = !meta.finalizers.as_deref().unwrap_or_default().is_empty();
-    let of_spec = has_own_finalizers(object);
-    let waits = own || of_spec;
-    if graceful {
-        let zero = object.meta().deletion_grace_period_seconds == Some(0);
-        return if zero && !waits { Plan::Now } else { Plan::Mark };
-    }
-    if !waits {
-        return Plan::Now;
-    }
-    mark(object.meta_mut(), at);
-    if of_spec {
-        object.meta_mut().deletion_grace_period_seconds = None;
-    }
-    Plan::Mark
-}
-
-/// Namespaces wait for the finalizers in their spec as well, and say so in their phase.
-fn has_own_finalizers(object: &mut dyn AnyObject) -> bool {
-    let Some(namespace) = object.downcast_mut::<k8s_openapi::api::core::v1::Namespace>() else { return false };
-    let waits = namespace.spec.as_ref().is_some_and(|spec| !spec.finalizers.as_deref().unwrap_or_default().is_empty());
-    if waits {
-        namespace.status.get_or_insert_default().phase = Some("Terminating".into());
-    }
-    waits
-}
-
-enum Grace {
-    /// This kind goes at once.
-    No,
-    /// The marks are set.
-    Marked,
-    /// The marks that are there stay.
-    Pending,
-}
-
-fn grace(kind: &dyn DynKind, object: &mut dyn AnyObject, asked: Option<i64>, at: Timestamp) -> Grace {
-    let supports = kind.grace(object, asked);
-    let meta = object.meta_mut();
-    if let Some(deletion) = meta.deletion_timestamp.clone() {
-        if supports.is_none() {
-            return Grace::No;
-        }
-        let there = meta.deletion_grace_period_seconds.unwrap_or(0);
-        if there == 0 {
-            return Grace::No;
-        }
-        let Some(asked) = asked else { return Grace::Pending };
-        if asked >= there {
-            return Grace::Pending;
-        }
-        let sooner = deletion.0 - SignedDuration::from_secs(there) + SignedDuration::from_secs(asked);
-        let (due, seconds) = match sooner < at {
-            true => (at, if asked == 0 { 0 } else { 1 }),
-            false => (sooner, asked),
-        };
-        meta.deletion_timestamp = Some(Time(due));
-        meta.deletion_grace_period_seconds = Some(seconds);
-        return Grace::Marked;
-    }
-    let Some(seconds) = supports else { return Grace::No };
-    meta.deletion_timestamp = Some(whole(at + SignedDuration::from_secs(seconds)));
-    meta.deletion_grace_period_seconds = Some(seconds);
-    meta.generation = meta.generation.map(|generation| generation + i64::from(generation > 0));
-    Grace::Marked
-}
-
-fn whole(at: Timestamp) -> Time {
-    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
-}
-
-/// Marks an object that only waits for finalizers.
-fn mark(meta: &mut ObjectMeta, at: Timestamp) {
-    if meta.deletion_timestamp.is_none() {
-        meta.generation = meta.generation.map(|generation| generation + i64::from(generation > 0));
-    }
-    if meta.deletion_timestamp.as_ref().is_none_or(|deletion| deletion.0 > at) {
-        meta.deletion_timestamp = Some(whole(at));
-    }
-    meta.deletion_grace_period_seconds = Some(0);
-}
-
-/// The garbage collector's two finalizers, as the options, the object or the kind's custom want them.
-fn choose_finalizers(kind: &dyn DynKind, meta: &mut ObjectMeta, wanted: &Deletion) {
-    let has = |name: &str| meta.finalizers.iter().flatten().any(|own| own == name);
-    let (orphan, foreground) = match (wanted.orphan_dependents, wanted.propagation) {
-        (Some(orphan), _) => (orphan, false),
-        (None, Some(policy)) => (policy == Propagation::Orphan, policy == Propagation::Foreground),
-        (None, None) => match meta.finalizers.iter().flatten().find(|own| matches!(own.as_str(), ORPHAN | FOREGROUND)) {
-            Some(first) => (first == ORPHAN, first == FOREGROUND),
-            None => (orphans_by_custom(kind), false),
-        },
-    };
-    if (has(ORPHAN), has(FOREGROUND)) == (orphan, foreground) {
-        return;
-    }
-    let mut finalizers = meta.finalizers.take().unwrap_or_default();
-    finalizers.retain(|own| own != ORPHAN && own != FOREGROUND);
-    finalizers.extend(orphan.then(|| ORPHAN.to_string()));
-    finalizers.extend(foreground.then(|| FOREGROUND.to_string()));
-    meta.finalizers = Some(finalizers).filter(|finalizers| !finalizers.is_empty());
-}
-
-/// Kinds whose dependents stay unless the client says otherwise: a rule from before there was a garbage collector.
-fn orphans_by_custom(kind: &dyn DynKind) -> bool {
-    let names = kind.names();
-    matches!((names.group, names.plural), ("batch", "jobs") | ("", "replicationcontrollers"))
 }
 
 impl Made {

@@ -3,6 +3,7 @@ pub mod create;
 pub mod decode;
 pub mod delete;
 pub mod delete_collection;
+pub mod deletion;
 pub mod get;
 pub mod managed;
 pub mod metadata;
