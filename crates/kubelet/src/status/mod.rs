@@ -26,6 +26,9 @@ pub fn status(record: &PodRecord, observed: &Observed, node: &NodeFacts, now: Ti
     let (pod, old) = (&record.pod, &record.status);
     let told = pod.pod_status();
     let all = pod.every_container();
+    // A refused pod has never had containers to tell of.
+    let refused = record.stop.as_ref().is_some_and(|stop| stop.why == Why::Refused);
+    let all = if refused { Vec::new() } else { all };
     let of = |roles: &[Role], known: &Option<Vec<ContainerStatus>>| {
         let mine: Vec<(Role, Container)> = all.iter().filter(|(role, _)| roles.contains(role)).cloned().collect();
         containers::statuses(record, observed, &mine, known.as_deref().unwrap_or_default(), &node.runtime)

@@ -103,8 +103,9 @@ impl Volumes {
         let files = self.files(pod, facts, volume, mounted).await?;
         let stamp = self.stamp();
         let group = payload::fs_group(pod);
-        fs::create_dir_all(&dir).map_err(text)?;
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).map_err(text)?;
+        if !dir.exists() || (volume.config_map.is_none() && !mountpoint::is_mounted(&dir)) {
+            make_dir(&dir, volume, group).map_err(text)?;
+        }
         let own = |path: &Path| group.map_or(Ok(()), |group| own::give(path, group as u32, true));
         atomic::write(&dir, &files, &stamp, own).map_err(text)?;
         Ok(())
@@ -213,6 +214,18 @@ pub fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
+}
+
+/// Secrets and tokens never touch a disk, where the kernel lets us have a tmpfs.
+fn make_dir(dir: &Path, volume: &Volume, group: Option<i64>) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    if volume.config_map.is_none()
+        && let Err(error) = mountpoint::tmpfs(dir, None)
+    {
+        tracing::debug!(%error, dir = %dir.display(), "no tmpfs for a volume");
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+    group.map_or(Ok(()), |group| own::give(dir, group as u32, true))
 }
 
 /// Only volumes that belong to the pod alone are given away: a claim is, a path of the node is not.

@@ -30,12 +30,12 @@ pub fn step(record: &PodRecord, observed: &Observed, now: Timestamp) -> (PodReco
     next.wake_at = None;
     next.take_stock(observed);
     notice_deletion(&mut next, now);
-    notice_deadline(&mut next, now);
-    let mut effects = match (next.busy, next.stop.is_some()) {
+    let mut effects: Vec<Effect> = notice_deadline(&mut next, now).into_iter().collect();
+    effects.extend(match (next.busy, next.stop.is_some()) {
         (true, _) => interrupt(&next),
         (false, false) => live::run(&mut next, observed, now),
         (false, true) => end::end(&mut next, observed, now),
-    };
+    });
     probe(&mut next, observed, now, &mut effects);
     (next, effects)
 }
@@ -57,18 +57,16 @@ fn notice_deletion(record: &mut PodRecord, now: Timestamp) {
     }
 }
 
-fn notice_deadline(record: &mut PodRecord, now: Timestamp) {
-    let Some(seconds) = record.pod.pod_spec().active_deadline_seconds else { return };
-    if record.stop.is_some() {
-        return;
-    }
+fn notice_deadline(record: &mut PodRecord, now: Timestamp) -> Option<Effect> {
+    let seconds = record.pod.pod_spec().active_deadline_seconds.filter(|_| record.stop.is_none())?;
     let deadline = record.started_at + SignedDuration::from_secs(seconds);
-    if now >= deadline {
-        let grace_seconds = record.pod.grace_seconds().max(1);
-        record.stop(Why::DeadlineExceeded, DEADLINE_REASON, DEADLINE_MESSAGE, grace_seconds, now);
-    } else {
+    if now < deadline {
         record.wake(deadline);
+        return None;
     }
+    let grace_seconds = record.pod.grace_seconds().max(1);
+    record.stop(Why::DeadlineExceeded, DEADLINE_REASON, DEADLINE_MESSAGE, grace_seconds, now);
+    Some(Effect::Event { warning: false, reason: DEADLINE_REASON, message: DEADLINE_MESSAGE.into(), container: None })
 }
 
 fn probe(record: &mut PodRecord, observed: &Observed, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -228,14 +228,15 @@ fn a_deadline_ends_the_pod() {
     check(
         story(json!({"activeDeadlineSeconds": 60})).settle().next(),
         expect![[r#"
-           0s prepare
-           0s sandbox 0
-           0s start a
-        = Running [a: running ready]
-          60s kill pod in 30s: a, 1 sandbox
-          60s clean up
-        = Failed (DeadlineExceeded) [a: ended 0 Completed]
-    "#]],
+               0s prepare
+               0s sandbox 0
+               0s start a
+            = Running [a: running ready]
+              60s event DeadlineExceeded: Pod was active on the node longer than the specified deadline
+              60s kill pod in 30s: a, 1 sandbox
+              60s clean up
+            = Failed (DeadlineExceeded) [a: ended 0 Completed]
+        "#]],
     );
 }
 
@@ -264,13 +265,13 @@ fn a_refused_pod_never_starts() {
     check(
         story.deleted(0),
         expect![[r#"
-           0s clean up
-        = Failed (OutOfcpu) [a: ContainerCreating]
-        - deleted
-           0s delete object
-           0s erase
-        = Failed (OutOfcpu) [a: ContainerCreating]
-    "#]],
+               0s clean up
+            = Failed (OutOfcpu) []
+            - deleted
+               0s delete object
+               0s erase
+            = Failed (OutOfcpu) []
+        "#]],
     );
 }
 
