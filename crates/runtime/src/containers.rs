@@ -291,14 +291,39 @@ impl Runtime {
         self.stop(&container, 0).await?;
         let _turn = container.turn.lock().await;
         let record = container.record.lock().clone();
-        self.keeper.forget(&record.id).await?;
+        self.let_go(&record.id).await?;
         self.cgroups.remove(&record.cgroup).await;
         let (data, folder) = (self.container_data(&record.id), self.container_folder(&record.id));
         let removed = tokio::task::spawn_blocking(move || remove_tree(&data).and_then(|()| remove_tree(&folder))).await;
         removed.map_err(Problem::failed)?.doing("remove the container's files")?;
         self.tell(&record.id, ContainerEventType::ContainerDeletedEvent);
         self.containers.lock().remove(&record.id);
+        self.sweep_layers(&record);
         Ok(())
+    }
+
+    /// The last container of an image that has been removed takes its layers along.
+    fn sweep_layers(&self, record: &ContainerRecord) {
+        if self.images.find(&record.image_id).is_none() {
+            let (images, in_use) = (self.images.clone(), self.layers_in_use());
+            tokio::task::spawn_blocking(move || {
+                images.sweep(&in_use).inspect_err(|problem| tracing::warn!(%problem, "layers were not swept"))
+            });
+        }
+    }
+
+    /// Makes the keeper forget a container, ending what it may have started without our knowing.
+    pub(crate) async fn let_go(&self, id: &str) -> Outcome<()> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let began = tokio::time::Instant::now();
+        loop {
+            match self.keeper.forget(id).await {
+                Err(problem) if began.elapsed() > KILL_PATIENCE => return Err(problem),
+                Err(_) => self.keeper.signal(id, libc::SIGKILL).await.ok(),
+                Ok(()) => return Ok(()),
+            };
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     pub fn update(&self, id: &str, wanted: &LinuxContainerResources) -> Outcome<()> {

@@ -91,6 +91,8 @@ pub struct Runtime {
     pub(crate) host_capabilities: u64,
     pub(crate) streams: crate::streaming::Tickets,
     pub(crate) pulls: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// What images occupy, and the times of their folders when it was counted.
+    pub(crate) image_disk: Mutex<Option<crate::stats::Counted>>,
     pub(crate) tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
@@ -112,6 +114,7 @@ impl Runtime {
             host_capabilities: crate::sys::credentials::bounding_set(),
             streams: Default::default(),
             pulls: Default::default(),
+            image_disk: Default::default(),
             tasks: Default::default(),
             config,
         });
@@ -120,6 +123,8 @@ impl Runtime {
         let lines = runtime.keeper.subscribe().await?;
         runtime.reconcile().await?;
         let follower = tokio::spawn(follow(Arc::downgrade(&runtime), lines));
+        let (store, in_use) = (runtime.images.clone(), runtime.layers_in_use());
+        tokio::task::spawn_blocking(move || store.sweep(&in_use).inspect_err(|problem| tracing::warn!(%problem, "images were not swept")));
         let server = crate::streaming::server::start(&runtime).await?;
         runtime.tasks.lock().extend([follower, server]);
         Ok(runtime)

@@ -193,14 +193,8 @@ impl Runtime {
     }
 
     async fn end_init(&self, id: &str, parent: &str) -> Outcome<()> {
-        self.keeper.signal(id, libc::SIGKILL).await.ok();
+        self.let_go(id).await?;
         let cgroup = self.cgroup_name(parent, id);
-        for _ in 0..1000 {
-            if self.keeper.forget(id).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
         self.cgroups.remove(&cgroup).await;
         Ok(())
     }

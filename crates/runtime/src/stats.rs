@@ -13,6 +13,9 @@ use std::path::Path;
 /// How long a count of a writable layer is good for: walking it is dear.
 const DISK_COUNT_LIFE_NS: i64 = 10_000_000_000;
 
+/// Times of folders, and the bytes and inodes counted then.
+pub(crate) type Counted = ([(i64, i64); 2], (u64, u64));
+
 fn some(value: u64) -> Option<UInt64Value> {
     Some(UInt64Value { value })
 }
@@ -109,15 +112,36 @@ impl Runtime {
 
     /// What images occupy, and what containers write.
     pub fn file_systems(&self) -> (FilesystemUsage, FilesystemUsage) {
-        let usage = |path: &Path, (bytes, inodes): (u64, u64)| FilesystemUsage {
+        let usage = |path: &Path, bytes: u64, inodes: u64| FilesystemUsage {
             timestamp: now_ns(),
             fs_id: Some(FilesystemIdentifier { mountpoint: path.display().to_string() }),
             used_bytes: some(bytes),
             inodes_used: some(inodes),
         };
-        let containers = self.config.data_dir.join("containers");
-        let images = self.images.root();
-        (usage(images, disk_usage(images)), usage(&containers, disk_usage(&containers)))
+        let all: Vec<_> = self.containers.lock().values().cloned().collect();
+        let written = all.iter().map(|one| {
+            let id = one.record.lock().id.clone();
+            self.disk_of(one, &id)
+        });
+        let (bytes, inodes) = written.fold((0, 0), |sum, (bytes, inodes, _)| (sum.0 + bytes, sum.1 + inodes));
+        let (image_bytes, image_inodes) = self.image_disk_usage();
+        (usage(self.images.root(), image_bytes, image_inodes), usage(&self.config.data_dir.join("containers"), bytes, inodes))
+    }
+
+    /// Counted again only when a layer or blob has come or gone: its folder's time tells.
+    fn image_disk_usage(&self) -> (u64, u64) {
+        let root = self.images.root();
+        let time = |name: &str| std::fs::metadata(root.join(name)).map(|data| (data.mtime(), data.mtime_nsec())).unwrap_or_default();
+        let now = [time("layers"), time("blobs")];
+        let mut last = self.image_disk.lock();
+        match *last {
+            Some((then, used)) if then == now => used,
+            _ => {
+                let used = disk_usage(root);
+                *last = Some((now, used));
+                used
+            }
+        }
     }
 }
 

@@ -16,10 +16,14 @@ pub fn from_folder(store: &Store, folder: &Path, name: &str, settings: Settings)
 }
 
 /// Packs the program `program` as `/coxswain` into the image `name` with the entrypoint `["/coxswain", …arguments]`.
-/// Everything else in it is what an empty root needs.
+/// Everything else in it is what an empty root needs. Nothing is done when the image is of this very program already.
 pub fn pack_self(store: &Store, program: &Path, name: &str, arguments: &[&str]) -> Outcome<Image> {
     let entrypoint = ["/coxswain"].iter().chain(arguments).map(|text| (*text).to_owned()).collect();
-    let settings = Settings { entrypoint, env: vec!["PATH=/".into()], working_dir: "/".into(), ..Default::default() };
+    let labels = [(PROGRAM_LABEL.to_owned(), mark(program)?)].into();
+    let settings = Settings { entrypoint, env: vec!["PATH=/".into()], working_dir: "/".into(), labels, ..Default::default() };
+    if let Some(known) = store.find(name).filter(|image| image.configuration.config == settings) {
+        return Ok(known);
+    }
     build(store, name, settings, |archive| {
         for (path, mode) in [("etc/", 0o755), ("tmp/", 0o1777)] {
             folder(archive, path, mode)?;
@@ -31,6 +35,15 @@ pub fn pack_self(store: &Store, program: &Path, name: &str, arguments: &[&str]) 
         header.set_size(program.metadata().doing("read the program")?.len());
         archive.append_data(&mut header, "coxswain", &mut program).doing("pack the program")
     })
+}
+
+/// Tells which build of the program an image holds.
+const PROGRAM_LABEL: &str = "coxswain.program";
+
+fn mark(program: &Path) -> Outcome<String> {
+    use std::os::unix::fs::MetadataExt;
+    let data = std::fs::metadata(program).doing("read the program")?;
+    Ok(format!("{}-{}-{}", data.len(), data.mtime(), data.mtime_nsec()))
 }
 
 fn header(kind: tar::EntryType, mode: u32) -> tar::Header {

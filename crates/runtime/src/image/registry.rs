@@ -48,34 +48,39 @@ impl Registries {
 /// Pulls an image into the store.
 pub async fn pull(store: &Arc<Store>, registries: &Registries, reference: &Reference, auth: Option<&AuthConfig>) -> Outcome<Image> {
     let _busy = store.busy()?;
-    let mut why = None;
+    let mut failures = Vec::new();
     for (base, is_mirror) in registries.endpoints(&reference.registry) {
         let session = Session {
-            base,
             mirror_of: is_mirror.then(|| reference.registry.clone()),
             repository: reference.repository.clone(),
             auth: auth.cloned(),
             bearer: Mutex::default(),
+            base,
         };
         match session.pull(store, reference).await {
             Ok(image) => return Ok(image),
-            // Of several reasons the registry's own, or that of the first mirror, says most.
-            Err(problem) => {
-                why = Some(match why {
-                    Some(Problem::Failed(first)) if is_mirror || matches!(problem, Problem::System { .. }) => Problem::Failed(first),
-                    _ => problem,
-                })
-            }
+            Err(problem) => failures.push((session.base, problem)),
         }
     }
-    Err(why.unwrap_or_else(|| Problem::not_found(reference)))
+    Err(sum_up(failures))
+}
+
+/// One problem out of those of every address. What a mirror does not have while the registry cannot be reached is not found.
+fn sum_up(mut failures: Vec<(String, Problem)>) -> Problem {
+    if let [_] = failures.as_slice() {
+        return failures.remove(0).1;
+    }
+    let missing = failures.iter().any(|(_, problem)| matches!(problem, Problem::NotFound(_)));
+    let text = failures.iter().map(|(base, problem)| format!("{base}: {problem}")).collect::<Vec<_>>().join("; ");
+    if missing { Problem::NotFound(text) } else { Problem::Failed(text) }
 }
 
 /// The status of a failed pull, in words that name the image.
 pub fn status(name: &str, problem: Problem) -> cri::Status {
     let whole = Reference::parse(name).map_or_else(|_| name.to_owned(), |reference| reference.to_string());
     match problem {
-        Problem::NotFound(_) => {
+        Problem::NotFound(why) => {
+            tracing::debug!(image = whole, why, "image not found");
             cri::Status::not_found(format!("failed to pull and unpack image {whole:?}: failed to resolve image: {whole}: not found"))
         }
         other => cri::Status::unknown(format!("failed to pull and unpack image {whole:?}: {other}")),

@@ -44,8 +44,13 @@ fn now_ns() -> i64 {
 impl Keeper {
     /// Starts a helper; the answer comes when the container's program runs or has failed.
     pub(super) fn start(&mut self, start: Start, waiting: Waiting) -> Outcome<()> {
-        if let Some(number) = self.names.get(&start.id) {
-            let held = self.kept[number].held();
+        if let Some(kept) = self.names.get(&start.id).and_then(|number| self.kept.get_mut(number)) {
+            // The daemon was killed while it asked, and asks again.
+            if kept.is_starting() {
+                kept.waiting = Some(waiting);
+                return Ok(());
+            }
+            let held = kept.held();
             self.answer(waiting, &Reply::Started(held));
             return Ok(());
         }

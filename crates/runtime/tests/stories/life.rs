@@ -245,3 +245,51 @@ pub async fn images_are_mounted() {
     assert_eq!(texts, ["stdout F /image/bin/busybox", "stdout F read-only", "stdout F root:x:0:0:root:/root:/bin/sh"]);
     world.close().await;
 }
+
+/// Opens a WebSocket to a URL of the streaming server.
+async fn websocket(url: &str, protocol: &str) -> tokio::net::TcpStream {
+    let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection
+}
+
+async fn all_of(mut connection: tokio::net::TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), connection.read_to_end(&mut bytes)).await;
+    read.expect("the server ends the connection").unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+pub async fn streams_by_url() {
+    let world = World::open().await;
+    let sandbox = world.sandbox().await;
+    let id = world.start(&sandbox, "sleep 1000").await;
+    let cmd = ["sh", "-c", "echo from inside; echo wrong >&2; exit 3"].map(String::from).to_vec();
+    let request = ExecRequest { container_id: id.clone(), cmd, stdout: true, stderr: true, ..Default::default() };
+    let url = cri::Runtime::exec(&*world.runtime, request).await.unwrap().url;
+    let mut connection = websocket(&url, "v5.channel.k8s.io").await;
+    let mut text = String::new();
+    while !text.contains("NonZeroExitCode") {
+        let mut part = [0; 1000];
+        let count = connection.read(&mut part).await.unwrap();
+        assert!(count > 0, "{text}");
+        text += &String::from_utf8_lossy(&part[..count]);
+    }
+    assert!(text.starts_with("HTTP/1.1 101") && text.contains("\u{1}from inside\n") && text.contains("\u{2}wrong\n"), "{text}");
+    assert!(text.contains(r#""reason":"ExitCode","message":"3""#), "{text}");
+    // Used up.
+    let mut again = tokio::net::TcpStream::connect(url[7..].split('/').next().unwrap()).await.unwrap();
+    again
+        .write_all(format!("GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", &url[7..][url[7..].find('/').unwrap()..]).as_bytes())
+        .await
+        .unwrap();
+    assert!(all_of(again).await.starts_with("HTTP/1.1 404"));
+    let request = ExecRequest { container_id: id, cmd: vec!["x".into()], ..Default::default() };
+    assert_eq!(cri::Runtime::exec(&*world.runtime, request).await.unwrap_err().code(), cri::Code::InvalidArgument);
+    world.close().await;
+}

@@ -51,20 +51,22 @@ impl Machine {
 
 impl World {
     pub async fn open() -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let before = Machine::look(folder.path());
-        let runtime = Runtime::open(config(folder.path())).await.unwrap();
-        load_image(&runtime, folder.path());
-        World { folder, runtime, before }
+        World::open_with(|_| {}).await
     }
 
     pub async fn open_with(change: impl FnOnce(&mut Config)) -> World {
+        let world = World::open_bare(change).await;
+        load_image(&world.runtime, world.folder.path());
+        world
+    }
+
+    /// Without an image.
+    pub async fn open_bare(change: impl FnOnce(&mut Config)) -> World {
         let folder = tempfile::tempdir().unwrap();
         let before = Machine::look(folder.path());
         let mut config = config(folder.path());
         change(&mut config);
         let runtime = Runtime::open(config).await.unwrap();
-        load_image(&runtime, folder.path());
         World { folder, runtime, before }
     }
 
