@@ -22,6 +22,7 @@ pub struct Puller {
 pub struct Ready {
     pub image_ref: String,
     pub user: ImageUser,
+    pub pinned: bool,
 }
 
 pub struct Request<'a> {
@@ -46,30 +47,35 @@ impl Shared {
             tell(true, "InspectFailed", &message);
             return Err(Waiting::new("InvalidImageName", message));
         }
-        if request.policy != "Always" {
-            match self.puller.find(&spec).await {
-                Ok(Some(found)) => {
-                    tell(
-                        false,
-                        "Pulled",
-                        &format!("Container image \"{image}\" already present on machine and can be accessed by the pod"),
-                    );
-                    return Ok(found);
-                }
-                Ok(None) if request.policy == "Never" => {
-                    let message = format!("Container image \"{image}\" is not present with pull policy of Never");
-                    tell(true, "ErrImageNeverPull", &message);
-                    return Err(Waiting::new("ErrImageNeverPull", message));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    let message = format!("Failed to inspect image \"{image}\": {}", error.message());
-                    tell(true, "InspectFailed", &message);
-                    return Err(Waiting::new("ImageInspectError", message));
-                }
+        match self.present(&request, &spec).await? {
+            Some(found) => {
+                tell(false, "Pulled", &format!("Container image \"{image}\" already present on machine and can be accessed by the pod"));
+                Ok(found)
+            }
+            None => self.pull(request, spec).await,
+        }
+    }
+
+    /// The image, if it is there and the policy lets it be used as it is.
+    async fn present(&self, request: &Request<'_>, spec: &ImageSpec) -> Result<Option<Ready>, Waiting> {
+        let image = request.image;
+        let failed = |event: &str, reason: &str, message: String| {
+            self.event(request.pod, true, event, &message, Some(request.container));
+            Err(Waiting::new(reason, message))
+        };
+        match (self.puller.find(spec).await, request.policy) {
+            // What the node itself has put there (packed or imported, and pinned) no registry knows: there is nothing newer.
+            (found, "Always") => Ok(found.ok().flatten().filter(|found| found.pinned)),
+            (Ok(None), "Never") => failed(
+                "ErrImageNeverPull",
+                "ErrImageNeverPull",
+                format!("Container image \"{image}\" is not present with pull policy of Never"),
+            ),
+            (Ok(found), _) => Ok(found),
+            (Err(error), _) => {
+                failed("InspectFailed", "ImageInspectError", format!("Failed to inspect image \"{image}\": {}", error.message()))
             }
         }
-        self.pull(request, spec).await
     }
 
     async fn pull(&self, request: Request<'_>, spec: ImageSpec) -> Result<Ready, Waiting> {
@@ -177,12 +183,12 @@ impl Puller {
                 return Ok((Ready { image_ref, ..ready(image) }, size));
             }
         }
-        Ok((Ready { image_ref, user: ImageUser { uid: Some(0), name: String::new() } }, 0))
+        Ok((Ready { image_ref, user: ImageUser { uid: Some(0), name: String::new() }, pinned: false }, 0))
     }
 }
 
 fn ready(image: Image) -> Ready {
     let uid = image.uid.map(|uid| uid.value);
     let root = (uid.is_none() && image.username.is_empty()).then_some(0);
-    Ready { image_ref: image.id, user: ImageUser { uid: uid.or(root), name: image.username } }
+    Ready { image_ref: image.id, user: ImageUser { uid: uid.or(root), name: image.username }, pinned: image.pinned }
 }

@@ -151,7 +151,7 @@ fn add_saved(store: &Store, saved: &[Saved], found: &Found, name: Option<&str>) 
             layers: one.layers.iter().map(|path| describe(media::OCI_LAYER, path)).collect::<Outcome<_>>()?,
         };
         let digest = store.put_blob(&serde_json::to_vec(&manifest).map_err(Problem::failed)?)?;
-        store.add(&digest, &names_or(name, one.repo_tags.as_deref().unwrap_or_default())?, false)
+        store.add(&digest, &names_or(name, one.repo_tags.as_deref().unwrap_or_default())?, true)
     };
     saved.iter().map(add).collect()
 }
@@ -165,7 +165,7 @@ fn add_index(store: &Store, index: &Index, name: Option<&str>) -> Outcome<Vec<Im
         let inner: Index = store.read_document(&entry.digest)?;
         let manifest = if inner.manifests.is_empty() { Some(entry) } else { choose(&inner) };
         if let Some(manifest) = manifest {
-            images.push(store.add(&manifest.digest, &names, false)?);
+            images.push(store.add(&manifest.digest, &names, true)?);
         }
     }
     Ok(images)

@@ -93,5 +93,5 @@ fn build(store: &Store, name: &str, settings: Settings, pack: impl FnOnce(&mut A
     let layers = vec![descriptor(media::OCI_LAYER, layer, size)];
     let manifest = Manifest { schema_version: 2, media_type: media::OCI_MANIFEST.into(), config, layers };
     let manifest = store.put_blob(&serde_json::to_vec(&manifest).map_err(Problem::failed)?)?;
-    store.add(&manifest, &[reference], false)
+    store.add(&manifest, &[reference], true)
 }
