@@ -10,6 +10,14 @@ fn main() -> ExitCode {
         Some(runtime::HELPER) => ExitCode::from(runtime::helper_main(&arguments[1..]) as u8),
         Some(runtime::KEEPER) => ExitCode::from(runtime::keeper_main(&arguments[1..]) as u8),
         Some("daemon") => stories::world::daemon(&arguments[1]),
+        Some("bench") => {
+            stories::bench::run(arguments.get(1).and_then(|count| count.parse().ok()).unwrap_or(20));
+            ExitCode::SUCCESS
+        }
+        Some("pull") => {
+            stories::bench::pull(&arguments[1]);
+            ExitCode::SUCCESS
+        }
         _ => run(arguments.iter().find(|argument| !argument.starts_with('-')).map(String::as_str).unwrap_or_default()),
     }
 }

@@ -1,4 +1,5 @@
 //! The stories, one function each.
+pub mod bench;
 mod confined;
 mod images;
 mod life;

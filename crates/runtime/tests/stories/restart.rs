@@ -55,7 +55,7 @@ pub async fn the_keeper_may_be_lost() {
     world.close().await;
 }
 
-fn keeper_of(state: &std::path::Path) -> i32 {
+pub fn keeper_of(state: &std::path::Path) -> i32 {
     let text = state.to_string_lossy().into_owned();
     let pids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_keeper = |pid: &i32| {
