@@ -7,33 +7,7 @@ cache=${COXSWAIN_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/coxswain/tools}
 "$binary" up --data-dir "$data"
 export KUBECONFIG=$data/admin.kubeconfig
 kubectl=$cache/kubectl
-"$kubectl" apply -f - <<'Y'
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: hello}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: hello}}
-  template:
-    metadata: {labels: {app: hello}}
-    spec:
-      containers:
-      - name: hello
-        image: coxswain/hello
-        imagePullPolicy: IfNotPresent
-        ports: [{containerPort: 8080}]
-        env:
-        - {name: NODE_NAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
-        readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: hello}
-spec:
-  type: NodePort
-  selector: {app: hello}
-  ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
-Y
+"$kubectl" apply -f "$(dirname "$0")/../crates/coxswain/tests/sample.yaml"
 "$kubectl" rollout status deployment/hello --timeout=60s
 ip=$("$kubectl" get service hello -o 'jsonpath={.spec.clusterIP}')
 node=$("$kubectl" get nodes -o 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')

@@ -1,6 +1,7 @@
 //! `coxswain up`: starts the cluster in the background and waits until it is ready, or stays in the foreground.
 use super::{block_on, print};
 use crate::cli::UpArgs;
+use crate::components::containers;
 use crate::config::Config;
 use crate::failure::{Doing, Failure};
 use crate::instance;
@@ -66,6 +67,8 @@ fn start(config: &Config) -> Result<(), Failure> {
     }
     let _ = child.wait();
     if !existed {
+        // Nothing was there before: nothing stays behind, the runtime's keeper included.
+        let _ = block_on(containers::stop_all(config));
         let _ = std::fs::remove_dir_all(&config.data_dir);
     }
     let more = if existed { format!(" (more in {})", path.display()) } else { String::new() };

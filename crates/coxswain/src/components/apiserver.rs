@@ -56,7 +56,8 @@ pub async fn start(config: &Config, store: Arc<Embedded>, pki: &Directory, clock
     Stack::reconcile_defaults(&*shared, clock, random).await.map_err(told)?;
     let pair = pki.pair(SERVER).ok_or_else(|| Failure("the API server has no certificate".into()))?;
     let key = pair.key.to_pem();
-    let tls = Tls::new(&TlsFiles { cert: &pair.cert, key: &key, client_ca: pki.ca().cert() }).doing("the API server's certificates")?;
+    let clients = client_authorities(pki);
+    let tls = Tls::new(&TlsFiles { cert: &pair.cert, key: &key, client_ca: &clients }).doing("the API server's certificates")?;
     let dialer = Arc::new(dialer(pki)?);
     let server = ApiServer::new(ApiConfig {
         store: shared,
@@ -94,6 +95,11 @@ fn auth(config: &Config, pki: &Directory) -> Result<AuthConfig, Failure> {
     })
 }
 
+/// Clients of the cluster's own authority, and proxies that speak for others.
+fn client_authorities(pki: &Directory) -> String {
+    [pki.ca().cert(), pki.front_proxy_ca().cert()].concat()
+}
+
 fn dialer(pki: &Directory) -> Result<TlsDialer, Failure> {
     let pair = pki.pair(KUBELET_CLIENT).ok_or_else(|| Failure("the API server has no certificate for kubelets".into()))?;
     TlsDialer::new(Some(pki.ca().cert()), &pair.cert, &pair.key.to_pem()).map_err(Failure)
@@ -114,7 +120,8 @@ impl Running {
     pub fn renew(&self, pki: &Directory) -> Result<(), Failure> {
         if let Some(pair) = pki.pair(SERVER) {
             let key = pair.key.to_pem();
-            self.tls.replace(&TlsFiles { cert: &pair.cert, key: &key, client_ca: pki.ca().cert() }).doing("renewed certificates")?;
+            let clients = client_authorities(pki);
+            self.tls.replace(&TlsFiles { cert: &pair.cert, key: &key, client_ca: &clients }).doing("renewed certificates")?;
         }
         if let Some(pair) = pki.pair(KUBELET_CLIENT) {
             self.dialer.replace(Some(pki.ca().cert()), &pair.cert, &pair.key.to_pem()).map_err(Failure)?;
