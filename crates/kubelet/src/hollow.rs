@@ -255,7 +255,7 @@ impl cri::Runtime for Hollow {
         self.called("create_container", &metadata.name)?;
         let logs = request.sandbox_config.unwrap_or_default().log_directory;
         let mut state = self.state.lock();
-        if !state.sandboxes.get(&request.pod_sandbox_id).is_some_and(|(_, status)| status.state == PodSandboxState::SandboxReady as i32) {
+        if state.sandboxes.get(&request.pod_sandbox_id).is_none_or(|(_, status)| status.state != PodSandboxState::SandboxReady as i32) {
             return Err(absent("sandbox", &request.pod_sandbox_id));
         }
         state.made += 1;

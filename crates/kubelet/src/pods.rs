@@ -23,6 +23,8 @@ use tokio::task::AbortHandle;
 /// How often the manifest directory is read.
 const SCAN: Duration = Duration::from_secs(5);
 
+type Annotations = BTreeMap<String, String>;
+
 /// A pod's task as others reach it.
 #[derive(Clone)]
 pub struct Handle {
@@ -151,7 +153,7 @@ impl Pods {
         };
         let sorted = |map: HashMap<String, String>| map.into_iter().collect::<BTreeMap<_, _>>();
         let mut held: HashMap<String, BTreeMap<String, String>> = HashMap::new();
-        let mut inside: HashMap<String, Vec<(String, BTreeMap<String, String>)>> = HashMap::new();
+        let mut inside: HashMap<String, Vec<(String, Annotations)>> = HashMap::new();
         for sandbox in sandboxes {
             let labels = sorted(sandbox.labels);
             held.insert(labels.get(labels::POD_UID).cloned().unwrap_or_default(), labels);

@@ -275,7 +275,7 @@ impl Worker {
 
     /// Waits for anything to happen; `false`: the kubelet lets go.
     async fn wait(&mut self) -> bool {
-        if matches!(self.stale, true) && self.observe_at.is_none() && self.work.is_none() {
+        if self.stale && self.observe_at.is_none() && self.work.is_none() {
             return !self.inbox.is_closed() || !self.inbox.is_empty();
         }
         let times = [self.record.wake_at, self.observe_at, self.publisher.retry_at(), self.refresh_at];

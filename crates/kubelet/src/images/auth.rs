@@ -110,7 +110,7 @@ mod tests {
         let data = [(".dockerconfigjson".to_string(), k8s_openapi::ByteString(config.into()))];
         let secret = Arc::new(Secret { data: Some(data.into()), ..Secret::default() });
         let users = |image: &str| {
-            for_image(image, &[secret.clone()]).into_iter().map(|login| login.user + ":" + &login.password).collect::<Vec<_>>()
+            for_image(image, std::slice::from_ref(&secret)).into_iter().map(|login| login.user + ":" + &login.password).collect::<Vec<_>>()
         };
         assert_eq!(users("reg.example.com/team/app:1"), ["t:q", "u:p"]);
         assert_eq!(users("reg.example.com/else@sha256:00"), ["u:p"]);

@@ -1,5 +1,6 @@
 //! Who may use the kubelet's API: certificates that the TLS layer has verified, or tokens that the API server vouches for; and
 //! what the API server's authorizer allows them. Answers are kept for a while.
+use super::Refused;
 use client::Client;
 use http::{Method, Request, StatusCode, header};
 use jiff::{SignedDuration, Timestamp};
@@ -34,8 +35,6 @@ pub struct Access {
     verdicts: Kept<(User, &'static str, &'static str), bool>,
 }
 
-type Refused = (StatusCode, String);
-
 impl Access {
     pub fn new(client: Client, clock: Clock, node: &str) -> Access {
         Access { client, clock, node: node.into(), tokens: Kept::default(), verdicts: Kept::default() }
@@ -46,7 +45,7 @@ impl Access {
             Some(subject) => Some(User { name: subject.user, groups: authenticated(subject.groups), ..User::default() }),
             None => self.by_token(request).await?,
         };
-        let user = user.ok_or_else(|| (StatusCode::UNAUTHORIZED, "Unauthorized".to_string()))?;
+        let user = user.ok_or_else(|| Refused(StatusCode::UNAUTHORIZED, "Unauthorized".to_string()))?;
         let (verb, subresources) = (verb(request.method()), subresources(request.uri().path()));
         for subresource in &subresources {
             if self.allows(&user, verb, subresource).await? {
@@ -55,7 +54,7 @@ impl Access {
         }
         let shown = subresources.join(" ");
         let name = &user.name;
-        Err((StatusCode::FORBIDDEN, format!("Forbidden (user={name}, verb={verb}, resource=nodes, subresource(s)=[{shown}])\n")))
+        Err(Refused(StatusCode::FORBIDDEN, format!("Forbidden (user={name}, verb={verb}, resource=nodes, subresource(s)=[{shown}])\n")))
     }
 
     async fn by_token<B>(&self, request: &Request<B>) -> Result<Option<User>, Refused> {
@@ -98,7 +97,7 @@ impl Access {
     async fn ask<T: serde::de::DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Refused> {
         self.client.post(path, body).await.map_err(|error| {
             tracing::warn!(%error, "the API server does not vouch");
-            (StatusCode::INTERNAL_SERVER_ERROR, "Authorization error\n".to_string())
+            Refused(StatusCode::INTERNAL_SERVER_ERROR, "Authorization error\n".to_string())
         })
     }
 

@@ -34,7 +34,7 @@ impl Server {
         };
         let handle = match self.pod(namespace, name) {
             Ok(handle) => handle,
-            Err(answer) => return answer,
+            Err(refused) => return refused.answer(),
         };
         let view = handle.view.clone();
         if view.read().pod.container(container).is_none() {

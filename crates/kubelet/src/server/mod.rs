@@ -39,6 +39,16 @@ pub struct Server {
 
 pub(crate) type Answer = Response<Body>;
 
+/// Why a request is not carried out.
+#[derive(Debug)]
+pub(crate) struct Refused(StatusCode, String);
+
+impl Refused {
+    fn answer(self) -> Answer {
+        text(self.0, self.1)
+    }
+}
+
 impl Server {
     pub fn new(shared: Arc<Shared>, pods: Arc<Pods>, agent: Arc<Agent>) -> Arc<Server> {
         let access = Access::new(shared.client.clone(), shared.clock.clone(), &shared.settings.node_name);
@@ -81,7 +91,7 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>, subject: Option<pki::Subject>) -> Answer {
         match self.access.check(&request, subject).await {
             Ok(()) => self.route(request).await,
-            Err((code, message)) => text(code, message),
+            Err(refused) => refused.answer(),
         }
     }
 
@@ -151,11 +161,11 @@ impl Server {
     }
 
     /// A pod by name, or the words that say that there is none.
-    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Result<Handle, Answer> {
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Result<Handle, Refused> {
         let found = self.pods.find(namespace, name);
         found
             .filter(|handle| !handle.view.read().pod.uid().is_empty())
-            .ok_or_else(|| text(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n")))
+            .ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("pod \"{name}\" does not exist\n")))
     }
 }
 

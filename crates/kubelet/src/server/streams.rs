@@ -1,6 +1,6 @@
 //! exec, attach and port-forward: the runtime says where its streaming end is, and the connection becomes a tunnel of bytes to
 //! it. Neither WebSocket nor SPDY is looked into.
-use super::{Answer, Server, query, text};
+use super::{Answer, Refused, Server, query, text};
 use crate::pod::observed::State;
 use client::Body;
 use cri::v1::{AttachRequest, ExecRequest, ExecSyncRequest, PortForwardRequest};
@@ -30,42 +30,42 @@ impl Server {
                 self.attach(namespace, pod, container, &pairs).await
             }
             ["portForward", namespace, pod] | ["portForward", namespace, pod, _] => self.port_forward(namespace, pod, &pairs).await,
-            _ => Err(text(StatusCode::NOT_FOUND, "404 page not found")),
+            _ => Err(Refused(StatusCode::NOT_FOUND, "404 page not found".into())),
         };
         match url {
             Ok(url) => tunnel(request, &url).await.unwrap_or_else(|error| text(StatusCode::BAD_GATEWAY, error)),
-            Err(answer) => answer,
+            Err(refused) => refused.answer(),
         }
     }
 
     /// The id of a running container.
-    fn running(&self, namespace: &str, pod: &str, container: &str) -> Result<String, Answer> {
+    fn running(&self, namespace: &str, pod: &str, container: &str) -> Result<String, Refused> {
         let handle = self.pod(namespace, pod)?;
         let view = handle.view.read();
         let seen = view.observed.latest(container).filter(|seen| seen.state == State::Running);
         seen.map(|seen| seen.id.clone())
-            .ok_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found (\"{container}\")")))
+            .ok_or_else(|| Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found (\"{container}\")")))
     }
 
-    async fn exec(&self, namespace: &str, pod: &str, container: &str, pairs: &[(String, String)]) -> Result<String, Answer> {
+    async fn exec(&self, namespace: &str, pod: &str, container: &str, pairs: &[(String, String)]) -> Result<String, Refused> {
         let container_id = self.running(namespace, pod, container)?;
         let (stdin, stdout, stderr, tty) = streams(pairs)?;
         let request = ExecRequest { container_id, cmd: command(pairs), tty, stdin, stdout, stderr };
         self.shared.runtime.exec(request).await.map(|answer| answer.url).map_err(refused)
     }
 
-    async fn attach(&self, namespace: &str, pod: &str, container: &str, pairs: &[(String, String)]) -> Result<String, Answer> {
+    async fn attach(&self, namespace: &str, pod: &str, container: &str, pairs: &[(String, String)]) -> Result<String, Refused> {
         let container_id = self.running(namespace, pod, container)?;
         let (stdin, stdout, stderr, tty) = streams(pairs)?;
         let request = AttachRequest { container_id, stdin, tty, stdout, stderr };
         self.shared.runtime.attach(request).await.map(|answer| answer.url).map_err(refused)
     }
 
-    async fn port_forward(&self, namespace: &str, pod: &str, pairs: &[(String, String)]) -> Result<String, Answer> {
+    async fn port_forward(&self, namespace: &str, pod: &str, pairs: &[(String, String)]) -> Result<String, Refused> {
         let handle = self.pod(namespace, pod)?;
         let sandbox = handle.view.read().observed.ready_sandbox().map(|sandbox| sandbox.id.clone());
         let pod_sandbox_id =
-            sandbox.ok_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to find sandbox of pod {pod}")))?;
+            sandbox.ok_or_else(|| Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to find sandbox of pod {pod}")))?;
         let ports = pairs.iter().filter(|(key, _)| key == "port" || key == "ports").flat_map(|(_, value)| value.split(','));
         let port = ports.filter_map(|port| port.parse().ok()).collect();
         self.shared.runtime.port_forward(PortForwardRequest { pod_sandbox_id, port }).await.map(|answer| answer.url).map_err(refused)
@@ -74,18 +74,18 @@ impl Server {
     async fn run_command(&self, namespace: &str, pod: &str, container: &str, pairs: &[(String, String)]) -> Answer {
         let container_id = match self.running(namespace, pod, container) {
             Ok(id) => id,
-            Err(answer) => return answer,
+            Err(refused) => return refused.answer(),
         };
         let cmd: Vec<String> = command(pairs).iter().flat_map(|line| line.split(' ')).map(String::from).collect();
         match self.shared.runtime.exec_sync(ExecSyncRequest { container_id, cmd, timeout: 0 }).await {
             Ok(answer) => text(StatusCode::OK, [answer.stdout, answer.stderr].concat()),
-            Err(status) => refused(status),
+            Err(status) => refused(status).answer(),
         }
     }
 }
 
-fn refused(status: cri::Status) -> Answer {
-    text(StatusCode::INTERNAL_SERVER_ERROR, status.message().to_string())
+fn refused(status: cri::Status) -> Refused {
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, status.message().to_string())
 }
 
 fn command(pairs: &[(String, String)]) -> Vec<String> {
@@ -93,12 +93,12 @@ fn command(pairs: &[(String, String)]) -> Vec<String> {
 }
 
 /// stdin, stdout, stderr, tty; a terminal has no stderr of its own.
-fn streams(pairs: &[(String, String)]) -> Result<(bool, bool, bool, bool), Answer> {
+fn streams(pairs: &[(String, String)]) -> Result<(bool, bool, bool, bool), Refused> {
     let on = |names: [&str; 2]| pairs.iter().any(|(key, value)| names.contains(&key.as_str()) && matches!(value.as_str(), "1" | "true"));
     let tty = on(["tty", "tty"]);
     let (stdin, stdout, stderr) = (on(["input", "stdin"]), on(["output", "stdout"]), on(["error", "stderr"]) && !tty);
     if !(stdin || stdout || stderr) {
-        return Err(text(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr"));
+        return Err(Refused(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr".into()));
     }
     Ok((stdin, stdout, stderr, tty))
 }

@@ -66,7 +66,7 @@ impl Tokens {
         let ends_at = status.expiration_timestamp.map(|time| time.0).ok_or("failed to fetch token: the answer has no end")?;
         let text = status.token.filter(|text| !text.is_empty()).ok_or("failed to fetch token: the answer has none")?;
         let life = ends_at.duration_since(now).as_secs();
-        let keep = (life * 4 / 5).min(MAX_AGE_HOURS * 3600).max(1);
+        let keep = (life * 4 / 5).clamp(1, MAX_AGE_HOURS * 3600);
         Ok(Token { text, refresh_at: now + SignedDuration::from_secs(keep), ends_at })
     }
 
