@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 DATA_DIR ?= /var/lib/coxswain
 TARGET := x86_64-unknown-linux-gnu
-# Static: no C library, no names service, nothing beside the binary at run time.
-STATIC := RUSTFLAGS="-C target-feature=+crt-static"
+# Static: no C library, no names service, nothing beside the binary at run time. The tests run it so, too.
+export RUSTFLAGS := -C target-feature=+crt-static
+export CARGO_BUILD_TARGET := $(TARGET)
 BINARY := target/$(TARGET)/release/coxswain
 
 .PHONY: up down test lint build setup tools smoke
@@ -16,7 +17,7 @@ down:
 	$(BINARY) down --data-dir $(DATA_DIR)
 
 build: setup
-	$(STATIC) cargo build --release --locked -p coxswain --target $(TARGET)
+	cargo build --release --locked -p coxswain
 
 ## make test: format, lints, and all tests, the ones with real containers and the real kubectl included
 test: setup tools

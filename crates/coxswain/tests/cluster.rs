@@ -122,6 +122,8 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_cluster_from_nothing_to_nothing() {
+    let linked = text(&Command::new("ldd").arg(env!("CARGO_BIN_EXE_coxswain")).output().unwrap().stdout);
+    assert!(!linked.contains("libc.so"), "the binary has to be static to be its own sample image: run `make test`");
     let machine = Machine::new();
     let before = machine.traces();
     let up = machine.coxswain("up", &[]);

@@ -196,11 +196,31 @@ fn undecodable(names: &Names, error: serde_json::Error) -> Status {
     Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
 }
 
+/// The original takes conditions (`metav1.Condition`) without their time and keeps the zero time; the typed form has to have one.
+fn with_condition_times(names: &Names, mut value: Value) -> Value {
+    let conditions = value.get_mut("status").and_then(|status| status.get_mut("conditions")).and_then(Value::as_array_mut);
+    let timeless = |condition: &&mut Value| condition.is_object() && condition.get("lastTransitionTime").is_none_or(Value::is_null);
+    let Some(conditions) =
+        conditions.filter(|conditions| conditions.iter().any(|c| c.get("lastTransitionTime").is_none_or(Value::is_null)))
+    else {
+        return value;
+    };
+    let status = crate::schema::lookup(names.schema).and_then(|message| message.field("status")?.ty.message());
+    let element = status.and_then(|status| status.field("conditions")?.ty.element()?.message());
+    if element.is_some_and(|element| element.name == "io.k8s.apimachinery.pkg.apis.meta.v1.Condition") {
+        for condition in conditions.iter_mut().filter(timeless) {
+            condition["lastTransitionTime"] = "1970-01-01T00:00:00Z".into();
+        }
+    }
+    value
+}
+
 impl<T: Resource> DynKind for Kind<T> {
     fn names(&self) -> &Names {
         &self.names
     }
     fn decode(&self, value: Value) -> Result<Box<dyn AnyObject>, Status> {
+        let value = with_condition_times(&self.names, value);
         serde_json::from_value::<T>(value).map(|object| Box::new(object) as _).map_err(|error| undecodable(&self.names, error))
     }
     fn decode_stored(&self, json: &[u8]) -> Result<Box<dyn AnyObject>, Status> {
