@@ -12,6 +12,6 @@ pub mod schema;
 pub mod status;
 
 pub mod content;
+pub mod patch;
 pub mod selector;
 pub mod table;
-pub mod patch;
