@@ -10,7 +10,7 @@ mod users;
 use crate::problem::{Doing, Outcome, Problem};
 use crate::spec::Report;
 use crate::sys::socket;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// The first argument by which the binary knows that it is a helper.
@@ -41,11 +41,6 @@ impl Reports {
         let mut packet = serde_json::to_vec(report).map_err(Problem::failed)?;
         packet.truncate(socket::PACKET_LIMIT_BYTES);
         socket::send(crate::sys::descriptor(Self::DESCRIPTOR), &packet, descriptor).doing("report to the keeper")
-    }
-
-    #[allow(dead_code)]
-    fn socket(&self) -> BorrowedFd<'static> {
-        crate::sys::descriptor(Self::DESCRIPTOR)
     }
 }
 

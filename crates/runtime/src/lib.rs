@@ -31,4 +31,4 @@ pub use image::{Registries, pack_self};
 pub use keeper::{KEEPER, keeper_main};
 pub use network::{NoNetwork, PodNetwork, PortMapping, SandboxNetwork};
 pub use problem::{Outcome, Problem};
-pub use runtime::{Config, Runtime};
+pub use runtime::{Config, Runtime, layers_in_use};

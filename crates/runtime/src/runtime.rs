@@ -181,24 +181,26 @@ impl Runtime {
                     let sandbox = Sandbox { record: Mutex::new(record), turn: Default::default() };
                     self.sandboxes.lock().insert(id, Arc::new(sandbox));
                 }
-                Err(problem) => {
+                Err(problem) if is_old(&self.sandbox_folder(&id)) => {
                     tracing::warn!(sandbox = id, %problem, "removing what is left of a sandbox");
                     crate::namespaces::remove(&self.sandbox_folder(&id));
                     std::fs::remove_dir_all(self.sandbox_folder(&id)).ok();
                 }
+                Err(_) => {}
             }
         }
         for id in folders(&self.config.state_dir.join("containers"))? {
             match record::load::<ContainerRecord>(&self.container_folder(&id).join("container.json")) {
                 Ok(record) => drop(self.containers.lock().insert(id, Arc::new(Container::new(record)))),
-                Err(problem) => {
+                Err(problem) if is_old(&self.container_folder(&id)) => {
                     tracing::warn!(container = id, %problem, "removing what is left of a container");
                     std::fs::remove_dir_all(self.container_folder(&id)).ok();
                 }
+                Err(_) => {}
             }
         }
         for id in folders(&self.config.data_dir.join("containers"))? {
-            if !self.containers.lock().contains_key(&id) {
+            if !self.containers.lock().contains_key(&id) && is_old(&self.container_data(&id)) {
                 std::fs::remove_dir_all(self.container_data(&id)).ok();
             }
         }
@@ -348,6 +350,24 @@ fn find<T>(all: &BTreeMap<String, Arc<T>>, id: &str) -> Option<Arc<T>> {
 fn folders(path: &Path) -> Outcome<Vec<String>> {
     let entries = std::fs::read_dir(path).doing(format_args!("read {}", path.display()))?;
     Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+/// A folder without its record is a remnant, unless another process is making it this very moment.
+fn is_old(path: &Path) -> bool {
+    const MAKING: Duration = Duration::from_secs(60);
+    let changed = std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    changed.and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age > MAKING)
+}
+
+/// The layers that the containers recorded in `state_dir` stand on, by diff id; without opening the runtime.
+pub fn layers_in_use(state_dir: &Path) -> Outcome<BTreeSet<String>> {
+    let place = state_dir.join("containers");
+    if !place.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let records =
+        folders(&place)?.into_iter().filter_map(|id| record::load::<ContainerRecord>(&place.join(id).join("container.json")).ok());
+    Ok(records.flat_map(|record| record.diff_ids).collect())
 }
 
 /// Whether a namespace is bound at `path`: its file lies on another device than its folder.

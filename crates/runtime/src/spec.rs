@@ -23,7 +23,7 @@ pub struct StartSpec {
     pub process: Process,
 }
 
-#[derive(Serialize, Deserialize, Clone, Debug)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default)]
 #[serde(rename_all = "camelCase")]
 pub enum Root {
     /// Layers, the topmost first, relative to `layers`; writes go to `upper`.
@@ -31,13 +31,8 @@ pub enum Root {
     /// A folder used as it is.
     Folder(PathBuf),
     /// No file system at all: the first process of a shared process namespace.
+    #[default]
     Nothing,
-}
-
-impl Default for Root {
-    fn default() -> Root {
-        Root::Nothing
-    }
 }
 
 #[derive(Serialize, Deserialize, Clone, Debug, Default)]

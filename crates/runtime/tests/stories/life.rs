@@ -187,12 +187,12 @@ pub async fn the_lists_are_filtered() {
         listed.into_iter().map(|one| one.id).collect::<Vec<_>>()
     };
     let running = Some(ContainerStateValue { state: ContainerState::ContainerRunning as i32 });
-    assert_eq!(list(ContainerFilter { state: running, ..Default::default() }).await, [id.clone()]);
-    assert_eq!(list(ContainerFilter { pod_sandbox_id: sandbox.clone(), ..Default::default() }).await, [id.clone()]);
+    assert_eq!(list(ContainerFilter { state: running, ..Default::default() }).await, std::slice::from_ref(&id));
+    assert_eq!(list(ContainerFilter { pod_sandbox_id: sandbox.clone(), ..Default::default() }).await, std::slice::from_ref(&id));
     assert_eq!(list(ContainerFilter::default()).await.len(), 2);
     let labels = PodSandboxFilter { label_selector: [("app".to_string(), "a".to_string())].into(), ..Default::default() };
     let listed = cri::Runtime::list_pod_sandbox(&*world.runtime, ListPodSandboxRequest { filter: Some(labels) }).await.unwrap().items;
-    assert_eq!(listed.into_iter().map(|one| one.id).collect::<Vec<_>>(), [sandbox.clone()]);
+    assert_eq!(listed.into_iter().map(|one| one.id).collect::<Vec<_>>(), std::slice::from_ref(&sandbox));
     let stats = cri::Runtime::container_stats(&*world.runtime, ContainerStatsRequest { container_id: id }).await.unwrap().stats.unwrap();
     assert!(stats.cpu.unwrap().usage_core_nano_seconds.unwrap().value > 0 && stats.memory.unwrap().usage_bytes.unwrap().value > 0);
     let stats = cri::Runtime::list_pod_sandbox_stats(&*world.runtime, ListPodSandboxStatsRequest::default()).await.unwrap().stats;

@@ -4,16 +4,15 @@ use cri::v1::*;
 use std::time::Duration;
 
 pub async fn the_daemon_may_be_killed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = world::Folder::new();
     let logs = folder.path().join("logs");
-    let (mut daemon, runtime) = world::daemon_process(folder.path()).await;
+    let (daemon, runtime) = world::daemon_process(folder.path()).await;
     let sandbox = world::sandbox(&*runtime, &logs, |_| {}).await;
     let counting = world::start(&*runtime, &sandbox, "for i in $(seq 300); do echo $i; sleep 0.01; done; exit 9", |_| {}).await.unwrap();
     let staying = world::start(&*runtime, &sandbox, "sleep 1000", |_| {}).await.unwrap();
     let before = world::status(&*runtime, &staying).await;
     let name = world::status(&*runtime, &counting).await.log_path;
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
+    daemon.kill();
     // It ends while nobody is there.
     let name = std::path::Path::new(&name).file_name().unwrap().to_string_lossy().into_owned();
     for _ in 0..2000 {
@@ -23,7 +22,7 @@ pub async fn the_daemon_may_be_killed() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let (mut daemon, runtime) = world::daemon_process(folder.path()).await;
+    let (daemon, runtime) = world::daemon_process(folder.path()).await;
     let status = world::ended(&*runtime, &counting).await;
     assert_eq!((status.exit_code, status.reason.as_str()), (9, "Error"));
     let expected: Vec<String> = (1..=300).map(|number| format!("stdout F {number}")).collect();
@@ -35,9 +34,8 @@ pub async fn the_daemon_may_be_killed() {
     assert_eq!(done.stdout, b"pod\n");
     runtime.stop_container(StopContainerRequest { container_id: staying.clone(), timeout: 0 }).await.unwrap();
     assert_eq!(world::status(&*runtime, &staying).await.exit_code, 137);
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
-    world::take_down(folder.path()).await;
+    daemon.kill();
+    folder.take_down().await;
 }
 
 pub async fn the_keeper_may_be_lost() {

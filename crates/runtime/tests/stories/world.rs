@@ -12,7 +12,7 @@ use std::time::Duration;
 pub const IMAGE: &str = "docker.io/test/busybox:latest";
 
 pub struct World {
-    pub folder: tempfile::TempDir,
+    pub folder: Folder,
     pub runtime: Arc<Runtime>,
     before: Machine,
 }
@@ -62,7 +62,7 @@ impl World {
 
     /// Without an image.
     pub async fn open_bare(change: impl FnOnce(&mut Config)) -> World {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         let before = Machine::look(folder.path());
         let mut config = config(folder.path());
         change(&mut config);
@@ -240,19 +240,64 @@ pub fn daemon(folder: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Starts a daemon as a process of its own and connects to it.
-pub async fn daemon_process(folder: &Path) -> (std::process::Child, Arc<dyn Cri>) {
-    let child = std::process::Command::new(std::env::current_exe().unwrap()).arg("daemon").arg(folder).spawn().unwrap();
+/// A daemon as a process of its own; killed when dropped.
+pub struct Daemon(std::process::Child);
+
+impl Daemon {
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Starts a daemon and connects to it.
+pub async fn daemon_process(folder: &Path) -> (Daemon, Arc<dyn Cri>) {
+    let daemon = Daemon(std::process::Command::new(std::env::current_exe().unwrap()).arg("daemon").arg(folder).spawn().unwrap());
     let socket = folder.join("cri.sock");
     for _ in 0..2000 {
         if let Ok(runtime) = cri::grpc::connect(&socket.display().to_string()).await {
-            return (child, runtime);
+            return (daemon, runtime);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("the daemon does not come up");
 }
 
-pub async fn take_down(folder: &Path) {
-    Runtime::open(config(folder)).await.unwrap().purge().await.unwrap();
+/// A temporary folder; whatever still runs in it when it is dropped (a story that failed) is ended first.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Ends and removes everything.
+    pub async fn take_down(&self) {
+        Runtime::open(config(self.path())).await.unwrap().purge().await.unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let folder = self.path();
+        if folder.join("state").exists() {
+            let purge = async { Runtime::open(config(folder)).await.ok()?.purge().await.ok() };
+            let work = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(purge);
+            std::thread::scope(|scope| scope.spawn(work).join().ok());
+        }
+    }
 }
