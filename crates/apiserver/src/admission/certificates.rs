@@ -1,6 +1,6 @@
 //! CertificateApproval, CertificateSigning, ClusterTrustBundleAttest and CertificateSubjectRestriction: who may approve, sign and
 //! vouch for a signer, and that nobody gets a client certificate of `system:masters` by request.
-use super::object::view;
+use super::object::{edit, view};
 use super::{Context, Step, about, refuse, writes};
 use crate::authorize::{Authorizers, MASTERS};
 use crate::request::{AdmissionRequest, Attributes, Authorizer, Decision, Operation};
@@ -142,6 +142,18 @@ impl Step for CertificateSubjectRestriction {
 
     fn concerns(&self, request: &AdmissionRequest<'_>) -> bool {
         request.operation == Operation::Create && about(request, GROUP, "certificatesigningrequests")
+    }
+
+    /// Who asks is who the request came from, whatever it says of itself: approvers and signers go by that.
+    async fn mutate(&self, request: &AdmissionRequest<'_>, object: &mut Box<dyn AnyObject>) -> Result<(), Status> {
+        let user = &request.attributes.user;
+        edit::<CertificateSigningRequest>(object, |csr| {
+            csr.spec.username = Some(user.user.clone());
+            csr.spec.uid = Some(user.uid.clone()).filter(|uid| !uid.is_empty());
+            csr.spec.groups = Some(user.groups.clone()).filter(|groups| !groups.is_empty());
+            csr.spec.extra = Some(user.extra.clone()).filter(|extra| !extra.is_empty());
+            Ok(())
+        })
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>, object: Option<&dyn AnyObject>) -> Result<(), Status> {
