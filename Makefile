@@ -37,3 +37,8 @@ tools:
 ## make smoke: a small set of upstream's conformance tests against a cluster of our own
 smoke: build tools
 	scripts/conformance.sh smoke
+
+## make conformance [FOCUS=regex]: upstream's conformance tests, recorded in conformance/ledger.tsv
+.PHONY: conformance
+conformance: build tools
+	scripts/conformance.sh $(if $(FOCUS),'$(FOCUS)')

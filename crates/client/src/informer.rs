@@ -37,6 +37,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
 pub type IndexFn<T> = fn(&T) -> Vec<String>;
+/// What an index is worked out with, and the keys by each of its values.
+type Index<T> = (IndexFn<T>, HashMap<String, BTreeSet<Key>>);
 type Callback<T> = Box<dyn Fn(&Delta<T>) + Send + Sync>;
 
 /// The decoded objects of one kind. Readers see each change whole.
@@ -46,9 +48,12 @@ pub struct Cache<T> {
     version: watch::Sender<u64>,
 }
 
+/// An index: how values are found, and the keys by value.
+type Index<T> = (IndexFn<T>, HashMap<String, BTreeSet<Key>>);
+
 struct State<T> {
     objects: HashMap<Key, Arc<T>>,
-    indexes: HashMap<&'static str, (IndexFn<T>, HashMap<String, BTreeSet<Key>>)>,
+    indexes: HashMap<&'static str, Index<T>>,
 }
 
 impl<T: Resource> Cache<T> {
