@@ -48,9 +48,6 @@ pub struct Cache<T> {
     version: watch::Sender<u64>,
 }
 
-/// An index: how values are found, and the keys by value.
-type Index<T> = (IndexFn<T>, HashMap<String, BTreeSet<Key>>);
-
 struct State<T> {
     objects: HashMap<Key, Arc<T>>,
     indexes: HashMap<&'static str, Index<T>>,
