@@ -70,7 +70,7 @@ impl Runtime {
         let mut process = spec.process;
         process.arguments = command.to_vec();
         process.terminal = terminal;
-        Ok(ExecSpec { pid: record.pid, cgroups: self.cgroups.joins(&record.cgroup), process })
+        Ok(ExecSpec { pid: record.pid, cgroups: self.cgroups.joins(&record.cgroup), oom_score_adj: spec.oom_score_adj, process })
     }
 
     /// Runs a program to its end: output, errors, exit code. `None` when it took longer than `limit`.

@@ -81,6 +81,7 @@ fn run(state: &Path) -> Outcome<()> {
     }
     process::ignore_signal(libc::SIGPIPE);
     process::ignore_signal(libc::SIGHUP);
+    process::raise_descriptor_limit();
     process::become_subreaper().doing("become subreaper")?;
     let signals = process::signal_descriptor(&[libc::SIGCHLD]).doing("watch for ended children")?;
     let socket = state.join(SOCKET);
@@ -138,7 +139,7 @@ impl Keeper {
             match source {
                 Source::Listener => self.accept(),
                 Source::Signals => self.reap(),
-                Source::Connection(number) => self.serve(number, ready.readable, ready.writable),
+                Source::Connection(number) => self.serve(number, &ready),
                 Source::Reports(number) => self.hear(number),
                 Source::Output(number, stream) => self.read_output(number, stream),
                 Source::Input(number) => self.write_input(number),

@@ -104,3 +104,19 @@ pub fn in_network<T: Send + 'static>(folder: &Path, work: impl FnOnce() -> Outco
         work()
     })
 }
+
+/// Whether an overlay can be mounted with its writable part in `folder`. The mount is seen by nobody and goes with its thread.
+pub fn try_overlay(folder: &Path) -> Outcome<()> {
+    let place = folder.join("overlay-trial");
+    let parts = ["lower", "upper", "work", "mount"].map(|name| place.join(name));
+    parts.iter().try_for_each(std::fs::create_dir_all).doing("make folders for a trial")?;
+    let [lower, upper, work, target] = parts;
+    let tried = on_own_thread(move || {
+        sys::unshare(libc::CLONE_NEWNS).doing("make a mount namespace")?;
+        mount::propagate_all(libc::MS_PRIVATE).doing("keep mounts from the host")?;
+        let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        mount::mount("overlay", &target, 0, &options).doing("mount an overlay")
+    });
+    std::fs::remove_dir_all(&place).doing("clean up after a trial")?;
+    tried
+}

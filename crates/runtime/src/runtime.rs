@@ -98,9 +98,15 @@ pub struct Runtime {
 
 impl Runtime {
     /// Opens the runtime: starts or finds the keeper, and takes up whatever runs.
-    pub async fn open(config: Config) -> Outcome<Arc<Runtime>> {
+    pub async fn open(mut config: Config) -> Outcome<Arc<Runtime>> {
         for folder in [config.state_dir.join("sandboxes"), config.state_dir.join("containers"), config.data_dir.join("containers")] {
             std::fs::create_dir_all(&folder).doing(format_args!("make {}", folder.display()))?;
+        }
+        if !config.copy_layers
+            && let Err(problem) = crate::namespaces::try_overlay(&config.data_dir)
+        {
+            tracing::warn!(%problem, "overlay cannot be used here: every container gets a copy of its image");
+            config.copy_layers = true;
         }
         let keeper = KeeperClient::open(&config.state_dir, &config.program).await?;
         let images = Arc::new(Store::open(&config.data_dir.join("images"))?);
@@ -311,14 +317,14 @@ impl Runtime {
     pub async fn shutdown_all(&self) -> Outcome<()> {
         let sandboxes: Vec<String> = self.sandboxes.lock().keys().cloned().collect();
         let removals = sandboxes.iter().map(|id| self.remove_sandbox(id));
-        for removed in futures::future::join_all(removals).await {
-            removed?;
-        }
+        let removed = futures::future::join_all(removals).await;
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
         self.cgroups.remove(&self.config.cgroup_root).await;
-        self.keeper.quit().await
+        // Whatever went wrong with one, the others and the keeper have been ended.
+        let quit = self.keeper.quit().await;
+        removed.into_iter().collect::<Outcome<()>>().and(quit)
     }
 
     /// `shutdown_all`, and every file of the runtime goes as well.

@@ -147,6 +147,7 @@ pub enum Seccomp {
 pub struct ExecSpec {
     pub pid: i32,
     pub cgroups: Vec<PathBuf>,
+    pub oom_score_adj: i64,
     pub process: Process,
 }
 

@@ -1,6 +1,6 @@
 //! Runs one more program inside a running container: joins its namespaces through the process, forks, waits and ends with the
 //! program's exit code. Dies with whoever asked for it.
-use super::{Reports, join_cgroups, process, read_spec};
+use super::{Reports, join_cgroups, prefer_in_shortage, process, read_spec};
 use crate::problem::{Doing, Outcome};
 use crate::spec::{ExecSpec, Report};
 use crate::sys::epoll::{Epoll, Interest};
@@ -14,6 +14,7 @@ pub fn run(path: &Path, reports: &Reports) -> Outcome<i32> {
     sys::set_umask(0o022);
     let container = sys::process::open_process(spec.pid).doing("open the container's process")?;
     join_cgroups(&spec.cgroups)?;
+    prefer_in_shortage(spec.oom_score_adj);
     sys::join_namespace(container.as_fd(), libc::CLONE_NEWPID).doing("join the process namespace")?;
     let (begun, begins) = sys::process::pipe().doing("make a pipe")?;
     match sys::process::fork().doing("fork")? {

@@ -1,7 +1,7 @@
 //! Starts a container: joins cgroups and namespaces, forks the first process, which builds its view of the file system and
 //! becomes the program. The order is fixed: what needs the host's view comes before the pivot, what needs privilege before the
 //! change of user, the seccomp filter last.
-use super::{Reports, filesystem, init, join_cgroups, process, read_spec};
+use super::{Reports, filesystem, init, join_cgroups, prefer_in_shortage, process, read_spec};
 use crate::problem::{Doing, Outcome};
 use crate::spec::{PidNamespace, Report, Root, StartSpec};
 use crate::sys::{self, process::Forked};
@@ -11,8 +11,7 @@ use std::path::Path;
 pub fn run(path: &Path, reports: &Reports) -> Outcome<()> {
     let spec: StartSpec = read_spec(path)?;
     sys::set_umask(0o022);
-    // Lowering needs CAP_SYS_RESOURCE, which a host may lack: a worse place in the queue of the OOM killer is not a failure.
-    std::fs::write("/proc/self/oom_score_adj", spec.oom_score_adj.to_string()).ok();
+    prefer_in_shortage(spec.oom_score_adj);
     join_cgroups(&spec.cgroups)?;
     let sources = filesystem::open_sources(&spec)?;
     join_namespaces(&spec)?;

@@ -4,6 +4,7 @@ use super::containers::INPUT_LIMIT_BYTES;
 use super::protocol::{Held, LINE_LIMIT_BYTES, Reply, Request, frame};
 use super::{Interest, Keeper};
 use crate::problem::{Outcome, Problem};
+use crate::sys::epoll::Ready;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -71,12 +72,12 @@ impl Connection {
 }
 
 impl Keeper {
-    pub(super) fn serve(&mut self, number: u64, readable: bool, writable: bool) {
+    pub(super) fn serve(&mut self, number: u64, ready: &Ready) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        if writable && !connection.flush() {
+        if ready.writable && !connection.flush() || ready.broken && connection.held_back {
             return self.close(number);
         }
-        let open = !readable || connection.held_back || connection.fill();
+        let open = !ready.readable || connection.held_back || connection.fill();
         self.handle_received(number);
         if open { self.update(number) } else { self.close(number) }
     }

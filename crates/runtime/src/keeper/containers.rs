@@ -14,6 +14,9 @@ use std::path::Path;
 
 /// How much is read from a container at once.
 const READ_BYTES: usize = 64 * 1024;
+/// How often one container is read before the others have their turn; and when it has ended, before what is left of it waits.
+const READS_IN_TURN: usize = 8;
+const READS_AT_END: usize = 1024;
 /// How much input waits for a container that does not read; beyond it the attached client is not read either.
 pub const INPUT_LIMIT_BYTES: usize = 256 * 1024;
 
@@ -34,6 +37,8 @@ pub struct Kept {
     failure: Option<String>,
     /// The connection that waits for the start.
     waiting: Option<Waiting>,
+    /// Its process is gone, its last words may not be read yet.
+    ending: bool,
     pub exit: Option<Exit>,
 }
 
@@ -90,6 +95,7 @@ impl Keeper {
             reports: Some(reports),
             failure: None,
             waiting: Some(waiting),
+            ending: false,
             exit: None,
         };
         self.kept.insert(number, kept);
@@ -159,6 +165,9 @@ impl Keeper {
 
     /// The container's process has ended with `code`: its last words are read, its end is written down, then told.
     pub(super) fn finish(&mut self, number: u64, code: i32) {
+        if let Some(kept) = self.kept.get_mut(&number) {
+            kept.ending = true;
+        }
         for stream in [Stream::Stdout, Stream::Stderr] {
             self.read_output(number, stream);
         }
@@ -177,7 +186,8 @@ impl Keeper {
     /// Moves what a container wrote into its log and to those attached, until there is no more for now.
     pub(super) fn read_output(&mut self, number: u64, stream: Stream) {
         let mut buffer = vec![0; READ_BYTES];
-        loop {
+        let ending = self.kept.get(&number).is_some_and(|kept| kept.exit.is_some() || kept.ending);
+        for _ in 0..if ending { READS_AT_END } else { READS_IN_TURN } {
             let Some(kept) = self.kept.get_mut(&number) else { return };
             let output = if stream == Stream::Stdout { &mut kept.stdout } else { &mut kept.stderr };
             let Some(file) = output else { return };
@@ -202,9 +212,6 @@ impl Keeper {
                     }
                     let kind = if stream == Stream::Stdout { frame::STDOUT } else { frame::STDERR };
                     self.pass_on(number, kind, &buffer[..count]);
-                    if count < buffer.len() && self.kept[&number].exit.is_none() {
-                        return;
-                    }
                 }
             }
         }
@@ -364,6 +371,7 @@ fn output_pipe(wanted: bool) -> Outcome<(Option<File>, OwnedFd)> {
 /// In the forked child: puts the descriptors in place and runs the helper.
 fn become_helper(start: &Start, descriptors: [OwnedFd; 4]) -> ! {
     process::reset_signals();
+    process::restore_descriptor_limit();
     // The ends may lie on the numbers they go to: move them out of the way first.
     let high: Vec<OwnedFd> = descriptors.iter().filter_map(|fd| fd.try_clone().ok()).collect();
     for (number, fd) in high.iter().enumerate() {

@@ -15,6 +15,8 @@ pub struct Ready {
     pub token: u64,
     pub readable: bool,
     pub writable: bool,
+    /// Closed from the other side, both ways.
+    pub broken: bool,
 }
 
 /// How many events one call to `wait` brings at most.
@@ -60,7 +62,7 @@ impl Epoll {
             .map(|event| {
                 let (flags, token) = (event.events as i32, event.u64);
                 let broken = flags & (libc::EPOLLHUP | libc::EPOLLERR) != 0;
-                Ready { token, readable: flags & libc::EPOLLIN != 0 || broken, writable: flags & libc::EPOLLOUT != 0 || broken }
+                Ready { token, readable: flags & libc::EPOLLIN != 0 || broken, writable: flags & libc::EPOLLOUT != 0 || broken, broken }
             })
             .collect())
     }

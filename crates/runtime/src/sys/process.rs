@@ -245,3 +245,28 @@ pub fn pass_as_third(command: &mut std::process::Command, fd: OwnedFd) {
     // SAFETY: the closure makes one async-signal-safe call and does not allocate.
     unsafe { command.pre_exec(place) };
 }
+
+/// The limit of open descriptors as this program found it.
+static FOUND_LIMIT: std::sync::OnceLock<(u64, u64)> = std::sync::OnceLock::new();
+
+/// Lets this process open as many descriptors as it may.
+pub fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: rlimit is plain old data that lives through both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            FOUND_LIMIT.get_or_init(|| (limit.rlim_cur, limit.rlim_max));
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
+/// Sets the limit back to what it was, for a child.
+pub fn restore_descriptor_limit() {
+    if let Some((current, most)) = FOUND_LIMIT.get() {
+        let limit = libc::rlimit { rlim_cur: *current, rlim_max: *most };
+        // SAFETY: rlimit is plain old data that lives through the call.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    }
+}

@@ -107,6 +107,7 @@ pub async fn a_terminal_is_a_terminal() {
     let id = world.start_with(&sandbox, "[ -t 0 ] && [ -t 1 ] && echo terminal; read line; echo got $line; sleep 1000", tty).await.unwrap();
     let streams = Streams { stdin: true, stdout: true, stderr: false, terminal: true };
     let mut attached = world.runtime.attach_process(&id, streams).await.unwrap();
+    assert_eq!(world.log_of(&id).await, ["stdout F terminal"]);
     attached.stdin.as_mut().unwrap().write_all(b"it\n").await.unwrap();
     let mut text = String::new();
     while !text.contains("got it") {
@@ -114,7 +115,6 @@ pub async fn a_terminal_is_a_terminal() {
         let count = attached.stdout.as_mut().unwrap().read(&mut part).await.unwrap();
         text += &String::from_utf8_lossy(&part[..count]);
     }
-    assert_eq!(world.log_of(&id).await[0], "stdout F terminal");
     let mut shell = world.runtime.exec_process(&id, &["sh".into()], streams).await.unwrap();
     (shell.resize.as_ref().unwrap())(101, 33);
     shell.stdin.as_mut().unwrap().write_all(b"stty size; exit 4\n").await.unwrap();
