@@ -20,6 +20,8 @@ const INBOX_LIMIT: usize = 32;
 const OUTBOX_LIMIT: usize = 16;
 /// Pieces this short are copied, so that they do not hold on to a whole read buffer.
 const COPY_BELOW_BYTES: usize = 4 * 1024;
+/// After so long without a frame the client is pinged: a client that vanished is noticed, though its streams be full and unread.
+const PING_PERIOD: Duration = Duration::from_secs(30);
 /// How long a finished connection waits for the other side to go first: closing it with unread bytes would discard what was sent.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -129,8 +131,8 @@ impl Line {
 }
 
 /// Takes care of a connection in a task of its own: `read` is given the reading half and ends with the client; what is put on the
-/// line is written until its last frame.
-pub(crate) fn carry<IO, Reading>(io: IO, read: impl FnOnce(tokio::io::ReadHalf<IO>, Line) -> Reading) -> Line
+/// line is written until its last frame, and `ping` whenever it has been silent.
+pub(crate) fn carry<IO, Reading>(io: IO, ping: Bytes, read: impl FnOnce(tokio::io::ReadHalf<IO>, Line) -> Reading) -> Line
 where
     IO: AsyncRead + AsyncWrite + Send + 'static,
     Reading: Future<Output = ()> + Send + 'static,
@@ -142,7 +144,7 @@ where
     let reading = read(reading, line.clone());
     tokio::spawn(async move {
         tokio::pin!(reading);
-        let writing = write(writing, frames);
+        let writing = write(writing, frames, ping, PING_PERIOD);
         tokio::pin!(writing);
         tokio::select! {
             () = &mut reading => {
@@ -161,15 +163,18 @@ where
     line
 }
 
-async fn write(mut io: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Leaving>) -> io::Result<()> {
-    while let Some(leaving) = frames.recv().await {
-        match leaving {
-            Leaving::Frame(frame) => io.write_all(&frame).await?,
-            Leaving::Last(frame) => {
+async fn write(mut io: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Leaving>, ping: Bytes, period: Duration) -> io::Result<()> {
+    loop {
+        let frame = match tokio::time::timeout(period, frames.recv()).await {
+            Err(_) => ping.clone(),
+            Ok(Some(Leaving::Frame(frame))) => frame,
+            Ok(Some(Leaving::Last(frame))) => {
                 io.write_all(&frame).await?;
                 break;
             }
-        }
+            Ok(None) => break,
+        };
+        io.write_all(&frame).await?;
         if frames.is_empty() {
             io.flush().await?;
         }
@@ -191,4 +196,21 @@ pub(crate) fn take_piece(buffer: &mut BytesMut, wanted: u64) -> BytesMut {
     let count = buffer.len().min(PIECE_LIMIT_BYTES).min(usize::try_from(wanted).unwrap_or(usize::MAX));
     let piece = buffer.split_to(count);
     if count < COPY_BELOW_BYTES { BytesMut::from(&piece[..]) } else { piece }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_vanished_client_is_noticed_in_silence() {
+        let (mut near, far) = tokio::io::duplex(64);
+        let (_sender, frames) = mpsc::channel(1);
+        let writing = tokio::spawn(write(far, frames, Bytes::from_static(b"ping"), Duration::from_millis(1)));
+        let mut heard = [0; 4];
+        near.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"ping");
+        drop(near);
+        assert!(writing.await.unwrap().is_err());
+    }
 }

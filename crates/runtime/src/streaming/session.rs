@@ -1,7 +1,7 @@
 //! exec and attach: moves the bytes between a process and its client, until the process ends or the client goes. An executed program
 //! whose client has gone is killed; an attached container goes on.
 use crate::exec::{Process, Reading, Streams, Writing};
-use crate::problem::Outcome;
+use crate::problem::{Outcome, Problem};
 use crate::runtime::Runtime;
 use cri::v1::{AttachRequest, ExecRequest};
 use hyper::upgrade::Upgraded;
@@ -16,21 +16,26 @@ use tokio::sync::watch;
 const BUFFER_BYTES: usize = 32 * 1024;
 /// A program that has ended may have left its output open to others; so long a silence ends it.
 const SILENCE_AFTER_EXIT: Duration = Duration::from_millis(500);
+/// A program with a terminal waits so long for the terminal's size, that it need not begin with none.
+const FIRST_SIZE_LIMIT: Duration = Duration::from_millis(100);
 
 pub async fn exec(runtime: Arc<Runtime>, asked: ExecRequest, io: TokioIo<Upgraded>, protocol: Protocol) {
     let streams = Streams { stdin: asked.stdin, stdout: asked.stdout, stderr: asked.stderr, terminal: asked.tty };
-    let Some(session) = open(io, protocol, streams).await else { return };
-    let exit = match runtime.exec_process(&asked.container_id, &asked.cmd, streams).await {
-        Ok(process) => carry(session, process, |ended| match ended {
-            Ok(code) => Exit::Code(code),
-            Err(problem) => Exit::Failed(format!("error executing command in container: {problem}")),
-        }),
-        Err(problem) => {
-            let text = format!("error executing command in container: failed to exec in container: {problem}");
-            return session.end.report(&Exit::Failed(text)).await;
+    let Some(mut session) = open(io, protocol, streams).await else { return };
+    let size = if asked.tty { tokio::time::timeout(FIRST_SIZE_LIMIT, session.sizes.next()).await.ok().flatten() } else { None };
+    let failed = |problem| Exit::Failed(format!("error executing command in container: {problem}"));
+    match runtime.exec_process(&asked.container_id, &asked.cmd, streams).await {
+        Ok(process) => {
+            if let (Some(size), Some(resize)) = (size, &process.resize) {
+                resize(size.width, size.height);
+            }
+            carry(session, process, false, |ended| ended.map_or_else(failed, Exit::Code)).await;
         }
-    };
-    exit.await;
+        Err(problem) => {
+            let exit = failed(Problem::Failed(format!("failed to exec in container: {problem}")));
+            session.end.report(&exit).await;
+        }
+    }
 }
 
 pub async fn attach(runtime: Arc<Runtime>, asked: AttachRequest, io: TokioIo<Upgraded>, protocol: Protocol) {
@@ -38,8 +43,14 @@ pub async fn attach(runtime: Arc<Runtime>, asked: AttachRequest, io: TokioIo<Upg
     let Some(session) = open(io, protocol, streams).await else { return };
     let failed = |problem| Exit::Failed(format!("error attaching to container: {problem}"));
     match runtime.attach_process(&asked.container_id, streams).await {
-        // How the container ended is told by its status, not here.
-        Ok(process) => carry(session, process, |ended| ended.map_or_else(failed, |_| Exit::Code(0))).await,
+        Ok(process) => {
+            // The end of the client's input is that of the container's own only where `stdinOnce` says so; elsewhere it is that of
+            // the attachment, and the container waits for the next.
+            let once = runtime.container(&asked.container_id).is_ok_and(|container| container.record.lock().config.stdin_once);
+            let ends_with_input = process.stdin.is_some() && (asked.tty || !once);
+            // How the container ended is told by its status, not here.
+            carry(session, process, ends_with_input, |ended| ended.map_or_else(failed, |_| Exit::Code(0))).await;
+        }
         Err(problem) => session.end.report(&failed(problem)).await,
     }
 }
@@ -50,25 +61,35 @@ async fn open(io: TokioIo<Upgraded>, protocol: Protocol, streams: Streams) -> Op
     opened.inspect_err(|error| tracing::debug!(%error, "a session was not opened")).ok()
 }
 
-/// Moves everything until the end, and reports it.
-async fn carry(session: Session, process: Process, exit: impl FnOnce(Outcome<i32>) -> Exit) {
+/// Moves everything until the process or, if so told, its input ends, and reports it.
+async fn carry(session: Session, process: Process, ends_with_input: bool, exit: impl FnOnce(Outcome<i32>) -> Exit) {
     let Session { stdin, stdout, stderr, sizes, end } = session;
     let ended = watch::Sender::new(false);
     let outputs = [(process.stdout, stdout), (process.stderr, stderr)].map(|(from, to)| pump_out(from, to, ended.subscribe()));
+    let input = async {
+        pump_in(stdin, process.stdin).await;
+        if !ends_with_input {
+            std::future::pending::<()>().await;
+        }
+    };
+    // Kept to the last: without it no more output comes.
+    let mut process_end = process.exit;
     let running = async {
-        let code = process.exit.await;
+        let code = tokio::select! {
+            code = &mut process_end => code,
+            () = input => Ok(0),
+        };
         ended.send_replace(true);
         code
     };
-    let inputs = async {
-        tokio::join!(pump_in(stdin, process.stdin), pump_sizes(sizes, process.resize));
-        // The end of the input is not the end.
+    let sizes = async {
+        pump_sizes(sizes, process.resize).await;
         std::future::pending::<()>().await;
     };
     let mut whole = std::pin::pin!(async { futures::join!(running, futures::future::join_all(outputs)) });
     tokio::select! {
         (code, _) = &mut whole => return end.report(&exit(code)).await,
-        () = inputs => {}
+        () = sizes => {}
         () = end.closed() => {}
     }
     (process.kill)();

@@ -4,7 +4,7 @@ use super::{Forward, PORTS_LIMIT};
 use crate::flow::{Framing, Input, Output, carry};
 use crate::websocket::Reader;
 use crate::websocket::channels::Channels;
-use crate::websocket::frame::{close, encode_close};
+use crate::websocket::frame::{close, encode_close, ping};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
@@ -20,7 +20,7 @@ where
         inputs.push(input);
     }
     let channels = Channels { inboxes, base64, close_signal: false };
-    let line = carry(io, |reading, line| channels.run(Reader::new(reading, line)));
+    let line = carry(io, ping(), |reading, line| channels.run(Reader::new(reading, line)));
     let output = |number: usize| Output::new(line.clone(), Framing::Channel { number: number as u8, base64 });
     let mut forwards = Vec::new();
     for (index, (port, input)) in ports.iter().zip(inputs).enumerate() {

@@ -4,6 +4,7 @@ use crate::flow::{Framing, Input, Output, carry};
 use crate::spdy;
 use crate::websocket::Reader;
 use crate::websocket::channels::Channels;
+use crate::websocket::frame::ping;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -48,7 +49,7 @@ where
     inboxes[usize::from(STDIN)] = options.stdin.then_some(stdin_inbox);
     inboxes[usize::from(RESIZE)] = Some(resize_inbox);
     let channels = Channels { inboxes, base64, close_signal: protocol.version >= 5 };
-    let line = carry(io, |reading, line| channels.run(Reader::new(reading, line)));
+    let line = carry(io, ping(), |reading, line| channels.run(Reader::new(reading, line)));
     let output = |number: u8| Output::new(line.clone(), Framing::Channel { number, base64 });
     let session = Session {
         stdin: options.stdin.then_some(stdin),

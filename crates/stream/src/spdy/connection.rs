@@ -15,6 +15,9 @@ pub const STREAMS_LIMIT: usize = 1000;
 /// How many opened streams may wait to be taken.
 const ACCEPT_LIMIT: usize = 8;
 
+/// The server's pings have even numbers.
+const OUR_PING: u32 = 2;
+
 /// Says why a stream with such headers is refused.
 pub type Check = fn(&Headers) -> Result<(), String>;
 
@@ -41,7 +44,7 @@ impl Connection {
 /// Speaks SPDY on an upgraded connection.
 pub fn serve<IO: AsyncRead + AsyncWrite + Send + 'static>(io: IO, check: Check) -> Connection {
     let (opening, opened) = mpsc::channel(ACCEPT_LIMIT);
-    let line = carry(io, |reading, line| Server::new(line, check, opening).run(reading));
+    let line = carry(io, frame::encode_ping(OUR_PING), |reading, line| Server::new(line, check, opening).run(reading));
     Connection { opened, line }
 }
 

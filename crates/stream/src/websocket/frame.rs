@@ -240,6 +240,10 @@ fn encode_fragment(opcode: u8, last: bool, parts: &[&[u8]], mask: Option<[u8; 4]
     frame.freeze()
 }
 
+pub fn ping() -> Bytes {
+    encode(PING, &[], None)
+}
+
 /// A close frame with its reason's number.
 pub fn encode_close(code: u16) -> Bytes {
     encode(CLOSE, &[&code.to_be_bytes()], None)

@@ -12,7 +12,7 @@ const TUNNEL_BYTES: usize = 2 * PIECE_LIMIT_BYTES;
 pub fn tunnel<IO: AsyncRead + AsyncWrite + Send + 'static>(io: IO) -> DuplexStream {
     let (near, far) = tokio::io::duplex(TUNNEL_BYTES);
     let (mut leaving, mut arriving) = tokio::io::split(far);
-    let line = carry(io, |reading, line| async move {
+    let line = carry(io, frame::ping(), |reading, line| async move {
         let mut reader = Reader::new(reading, line);
         while let Some(piece) = reader.next().await {
             // An end that is closed reads no more; the rest is waited for all the same, so that the close is seen.
