@@ -36,7 +36,15 @@ pub async fn bootstrap(server: &Arc<ApiServer>) -> Result<(), Status> {
     if let Some(ip) = first_address(&config.service_cidr) {
         create(server, "/api/v1/namespaces/default/services", service(&ip, config.secure_port)).await?;
     }
+    create(server, "/apis/networking.k8s.io/v1/servicecidrs", service_range(&config.service_cidr)).await?;
     publish(server).await
+}
+
+/// The service network as an object, under the name that clients expect.
+fn service_range(cidr: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [cidr]},
+    })
 }
 
 /// The endpoints behind the `kubernetes` service: this server's address. Called again when it changes.

@@ -62,6 +62,8 @@ static ALL: &[Facts] = &[
         plurals: &["clustertrustbundles"],
         fields: &["spec.signerName"],
         unconditional_update: false,
+        // `signer.example.org:foo:one`: the part before the last colon is the signer's.
+        name: NameRule::PathSegment,
         ..PLAIN
     },
     Facts {

@@ -174,7 +174,7 @@ impl Server {
     }
 
     async fn open(&mut self, id: u32, finished: bool, one_way: bool, headers: Headers) {
-        if id % 2 == 0 || id <= self.last_id {
+        if id.is_multiple_of(2) || id <= self.last_id {
             return self.send(frame::encode_reset(id, reset::PROTOCOL_ERROR)).await;
         }
         self.last_id = id;
