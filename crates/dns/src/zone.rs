@@ -14,6 +14,7 @@ const SPECIFICATION: &str = "1.1.0";
 
 /// What the zone says to a question.
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one at a time, on the stack
 pub enum Answer {
     /// Records, or none for a name that exists without such a record.
     Found(Vec<Record>),

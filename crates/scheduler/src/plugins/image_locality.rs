@@ -22,6 +22,7 @@ pub static IMAGE_LOCALITY: Plugin<Vec<String>> = Plugin {
     normal: Normal::AsIs,
 };
 
+#[allow(clippy::ptr_arg)] // a plugin's functions take its state as it is
 fn score(wanted: &Vec<String>, row: &Row) -> i64 {
     let there: i64 = wanted.iter().filter_map(|name| row.images.get(name)).sum();
     let most = MAX_BYTES * wanted.len() as i64;

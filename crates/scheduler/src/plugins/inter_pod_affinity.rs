@@ -109,7 +109,8 @@ impl State {
 fn filter(state: &State, row: &Row) -> Verdict {
     let inside = |(key, domains): &(String, HashSet<String>)| row.labels.get(key).is_some_and(|value| domains.contains(value));
     let has_keys = || state.wanted.iter().all(|(key, _)| row.labels.contains_key(key));
-    if !state.wanted.iter().all(inside) && !(state.first_of_its_kind && has_keys()) {
+    let near = state.wanted.iter().all(inside) || state.first_of_its_kind && has_keys();
+    if !near {
         return Verdict::never("node(s) didn't match pod affinity rules");
     }
     if state.unwanted.iter().any(inside) {

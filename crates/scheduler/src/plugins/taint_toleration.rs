@@ -13,6 +13,7 @@ pub static TAINT_TOLERATION: Plugin<Vec<Toleration>> = Plugin {
     normal: Normal::LowestIsBest,
 };
 
+#[allow(clippy::ptr_arg)] // a plugin's functions take its state as it is
 fn filter(tolerations: &Vec<Toleration>, row: &Row) -> Verdict {
     match untolerated(tolerations, row, &["NoSchedule", "NoExecute"]).next() {
         None => Verdict::Fits,

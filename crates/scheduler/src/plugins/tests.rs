@@ -90,7 +90,7 @@ fn node_affinity_and_selectors() {
         expect!["b"],
     );
     check(
-        &[ssd.clone()],
+        std::slice::from_ref(&ssd),
         &[],
         only(json!({"matchExpressions": [{"key": "disk", "operator": "NotIn", "values": ["ssd"]}]})),
         expect!["0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."],
