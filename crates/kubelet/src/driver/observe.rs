@@ -146,11 +146,18 @@ fn tail(path: &str, limit: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The tag and the text of a log's entry.
+fn tagged(line: &str) -> Option<(&str, &str)> {
+    let mut fields = line.splitn(4, ' ').skip(2);
+    Some((fields.next()?, fields.next()?))
+}
+
 /// The text of the last lines of a log in CRI's format.
 fn last_lines(log: &str) -> String {
-    let texts: Vec<&str> = log.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
-    let kept = texts[texts.len().saturating_sub(MAX_LOG_LINES)..].join("\n");
-    let text = if kept.is_empty() { kept } else { kept + "\n" };
+    let entries: Vec<(&str, &str)> = log.lines().filter_map(|line| tagged(line)).collect();
+    let kept = &entries[entries.len().saturating_sub(MAX_LOG_LINES)..];
+    // A part (P) has no end of line of its own.
+    let text: String = kept.iter().flat_map(|(tag, text)| [*text, if tag.starts_with('P') { "" } else { "\n" }]).collect();
     let mut start = text.len().saturating_sub(MAX_LOG_BYTES as usize);
     while !text.is_char_boundary(start) {
         start += 1;
