@@ -94,6 +94,11 @@ impl DynKind for Generic {
         let object = own_mut(object);
         if self.has_status() {
             object.rest.remove("status");
+            // A struct without a pointer is always written; patches add below it.
+            let field = machinery::schema::lookup(self.names.schema).and_then(|message| message.field("status"));
+            if field.is_some_and(|field| !field.pointer) {
+                object.rest.insert("status".into(), Value::Object(serde_json::Map::new()));
+            }
         }
         if self.facts.generation {
             object.metadata.generation = Some(1);

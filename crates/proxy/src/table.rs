@@ -206,8 +206,9 @@ fn masquerade_rules() -> Vec<Vec<Expr>> {
 fn add_balancer(batch: &mut Batch, balancer: &Balancer) {
     let chain = balancer.chain();
     batch.add_chain(&chain);
-    let (key, parts, prefix) = match balancer.on {
-        Entry::Address => (address_key as fn(u32) -> Vec<Expr>, 3, ""),
+    type Key = fn(u32) -> Vec<Expr>;
+    let (key, parts, prefix): (Key, u32, &str) = match balancer.on {
+        Entry::Address => (address_key, 3, ""),
         Entry::NodePort => (port_key, 2, "port-"),
     };
     let nat = |at: u32| vec![Expr::DestinationNat { address: at, port: at + 1 }];

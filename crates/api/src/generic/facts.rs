@@ -84,6 +84,8 @@ static ALL: &[Facts] = &[
         ..PLAIN
     },
     Facts { group: "networking.k8s.io", plurals: &["networkpolicies", "ingresses", "ingressclasses"], generation: true, ..PLAIN },
+    // The name is the address, with colons in version 6.
+    Facts { group: "networking.k8s.io", plurals: &["ipaddresses"], name: NameRule::PathSegment, ..PLAIN },
     Facts { group: "node.k8s.io", plurals: &["runtimeclasses"], create_on_update: true, unconditional_update: false, ..PLAIN },
     Facts { group: "resource.k8s.io", plurals: &["deviceclasses", "devicetaintrules"], generation: true, ..PLAIN },
     Facts {
