@@ -267,3 +267,33 @@ fn is_there(identity: Option<(String, bool)>, target: &Target) -> bool {
 pub fn target(what: What, namespace: &str, name: &str, uid: &str) -> Target {
     Target { what, key: Key::new(namespace, name), uid: (!uid.is_empty()).then(|| uid.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Plan;
+    use expect_test::expect;
+    use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+    use serde_json::from_value;
+
+    #[test]
+    fn neighbours_about_different_objects_go_out_together() {
+        let map = |name: &str| -> ConfigMap { from_value(json!({"metadata": {"name": name}})).unwrap() };
+        let mut plan = Plan::default();
+        for name in ["a", "b", "c"] {
+            plan.create(map(name));
+        }
+        plan.create(Secret::default());
+        plan.merge(&map("a"), "", json!({}));
+        plan.merge(&map("b"), "", json!({}));
+        plan.merge(&map("a"), "", json!({}));
+        plan.merge(&map("b"), "status", json!({}));
+        plan.delete(&map("a"));
+        let mut steps = VecDeque::from(plan.steps);
+        let mut batches = Vec::new();
+        while !steps.is_empty() {
+            batches.push(next_batch(&mut steps, 2).len().to_string());
+        }
+        expect!["2 1 1 2 1 1 1"].assert_eq(&batches.join(" "));
+    }
+}

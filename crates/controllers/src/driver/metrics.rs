@@ -22,10 +22,13 @@ pub fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Relaxed);
 }
 
+/// Name, kind and value of a counter.
+type Row = (&'static str, &'static str, fn(&Meter) -> u64);
+
 /// Prometheus' text form.
 pub fn render(meters: &[Meter]) -> String {
     let mut text = String::new();
-    let rows: [(&str, &str, fn(&Meter) -> u64); 4] = [
+    let rows: [Row; 4] = [
         ("workqueue_depth", "gauge", |meter| meter.queue.upgrade().map_or(0, |queue| queue.depth() as u64)),
         ("workqueue_work_total", "counter", |meter| meter.counters.plans.load(Relaxed)),
         ("workqueue_retries_total", "counter", |meter| meter.counters.failures.load(Relaxed)),

@@ -36,14 +36,14 @@ pub async fn run(name: &'static str, queue: Arc<Queue>, worker: Arc<dyn Worker>,
             Next::Work(key) => {
                 let (queue, worker, clock) = (queue.clone(), worker.clone(), clock.clone());
                 tasks.spawn(async move {
-                    let done = worker.work(&key).await;
-                    if let Err(error) = &done {
-                        tracing::debug!(controller = name, %key, %error, "a plan failed");
+                    let mut turn = Turn { name, queue, key, clock, failed: true };
+                    match worker.work(&turn.key).await {
+                        Ok(wake_at) => {
+                            turn.failed = false;
+                            wake_at.into_iter().for_each(|at| turn.queue.add_at(turn.key.clone(), at));
+                        }
+                        Err(error) => tracing::debug!(controller = name, key = %turn.key, %error, "a plan failed"),
                     }
-                    if let Ok(Some(at)) = done {
-                        queue.add_at(key.clone(), at);
-                    }
-                    queue.done(&key, done.is_err(), clock.now());
                     drop(permit);
                 });
             }
@@ -53,6 +53,25 @@ pub async fn run(name: &'static str, queue: Arc<Queue>, worker: Arc<dyn Worker>,
                 () = clock.sleep_until(at) => {}
             },
         }
+    }
+}
+
+/// A key in the hands of a worker. It is given back even when the worker panics: one object that nobody thought of must not
+/// stop the others, and is tried again after a back-off.
+struct Turn {
+    name: &'static str,
+    queue: Arc<Queue>,
+    key: Key,
+    clock: Clock,
+    failed: bool,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(controller = self.name, key = %self.key, "a worker panicked");
+        }
+        self.queue.done(&self.key, self.failed, self.clock.now());
     }
 }
 
@@ -114,5 +133,63 @@ impl Planner {
         plan.steps.retain(|step| step.is_report());
         let carried = self.carrier.carry(plan.steps).await;
         seen(&self.caches, &carried.written).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    /// Notes when it works on which key; fails the first time, panics the second, and takes a second for each.
+    #[derive(Default)]
+    struct Slow {
+        turns: Mutex<BTreeMap<Key, usize>>,
+        at_once: Mutex<(usize, usize)>,
+        log: Mutex<Vec<String>>,
+    }
+
+    impl Slow {
+        fn begin(&self) {
+            let mut at_once = self.at_once.lock();
+            at_once.0 += 1;
+            at_once.1 = at_once.1.max(at_once.0);
+        }
+    }
+
+    impl Worker for Slow {
+        fn work<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Done> {
+            Box::pin(async move {
+                let turn = *self.turns.lock().entry(key.clone()).and_modify(|turn| *turn += 1).or_insert(1);
+                self.begin();
+                self.log.lock().push(format!("+{}", key.name));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.log.lock().push(format!("-{}", key.name));
+                self.at_once.lock().0 -= 1;
+                match turn {
+                    1 => Err("not yet".into()),
+                    2 => panic!("a mistake"),
+                    _ => Ok(None),
+                }
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_take_turns_and_come_back_after_failures_and_panics() {
+        let (queue, worker) = (Arc::new(Queue::default()), Arc::new(Slow::default()));
+        let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+        let running = tokio::spawn(run("test", queue.clone(), worker.clone(), 2, clock));
+        for name in ["a", "b", "c", "a"] {
+            queue.add(Key::new("x", name));
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        running.abort();
+        assert_eq!(worker.at_once.lock().1, 2, "two workers, two keys at once");
+        for name in ["a", "b", "c"] {
+            let own: Vec<String> = worker.log.lock().iter().filter(|line| line.ends_with(name)).cloned().collect();
+            assert_eq!(own.concat(), format!("+{name}-{name}").repeat(3), "three turns, one after the other");
+        }
     }
 }

@@ -55,6 +55,8 @@ macro_rules! conditions {
             fn set_since(&mut self, since: Option<Timestamp>) {
                 self.last_transition_time = since.map(Time);
             }
+            // some kinds of conditions have fields that others lack
+            #[allow(clippy::needless_update)]
             fn new(kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) -> Self {
                 let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
                 $kind {

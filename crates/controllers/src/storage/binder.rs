@@ -147,7 +147,8 @@ fn fits(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     available
         && volume_class(volume) == claim_class(claim)
         && mode(&offer.volume_mode) == mode(&wish.volume_mode)
-        && (modes && selected || reserved && modes)
+        && modes
+        && (selected || reserved)
         && capacity(volume) >= requested
 }
 

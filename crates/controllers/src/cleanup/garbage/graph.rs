@@ -43,10 +43,6 @@ impl Graph {
         self.nodes.get(uid)
     }
 
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
     /// The dependents whose going `uid` waits for.
     pub fn blocking(&self, uid: &str) -> Vec<String> {
         let blocks = |dependent: &&String| {

@@ -216,14 +216,12 @@ impl<'a> Sync<'a> {
     fn remove_condemned(&mut self) {
         let unhealthy = self.first_unhealthy().and_then(|pod| pod.metadata.uid.clone());
         for (_, pod) in self.condemned.clone() {
-            if is_deleting(&pod.metadata) {
-                self.waits = true;
-            } else if self.ordered() && !self.is_healthy(&pod) && pod.metadata.uid != unhealthy {
-                self.waits = true;
-            } else {
+            // in order, one that does not work goes only if nothing before it is broken
+            let may_go = !self.ordered() || self.is_healthy(&pod) || pod.metadata.uid == unhealthy;
+            if may_go && !is_deleting(&pod.metadata) {
                 self.delete(&pod);
-                self.waits = true;
             }
+            self.waits = true;
             if self.ordered() {
                 return;
             }
