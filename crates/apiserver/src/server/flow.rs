@@ -17,8 +17,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A URL longer than this is refused.
-const MAX_URL_BYTES: usize = 8 << 10;
+/// A URL longer than this is refused. The command of an exec travels in it.
+const MAX_URL_BYTES: usize = 32 << 10;
 
 pub async fn answer(state: Arc<State>, request: Request<Body>) -> Response<Body> {
     let started = state.config.clock.instant();
