@@ -7,6 +7,9 @@ need cc gcc
 need ip iproute2
 need curl curl
 need git git
+need nsenter util-linux
+# The images of the runtime's tests are made of it.
+[ -x /bin/busybox ] || missing+=(busybox-static)
 command -v cargo >/dev/null || { echo "setup.sh: Rust is needed (https://rustup.rs)" >&2; exit 1; }
 if [ ${#missing[@]} -gt 0 ]; then
     apt-get update -q >/dev/null
