@@ -16,7 +16,7 @@ use tokio::sync::watch;
 const BUFFER_BYTES: usize = 32 * 1024;
 /// A program that has ended may have left its output open to others; so long a silence ends it.
 const SILENCE_AFTER_EXIT: Duration = Duration::from_millis(500);
-/// A program with a terminal waits so long for the terminal's size, that it need not begin with none.
+/// A program with a terminal waits so long for the terminal's size, so that it hardly begins without one.
 const FIRST_SIZE_LIMIT: Duration = Duration::from_millis(100);
 
 pub async fn exec(runtime: Arc<Runtime>, asked: ExecRequest, io: TokioIo<Upgraded>, protocol: Protocol) {

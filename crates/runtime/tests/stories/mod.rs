@@ -21,7 +21,8 @@ stories! {
         namespaces_are_shared_as_asked a_shared_process_namespace volumes_are_mounted_as_asked;
     images: an_image_is_pulled a_missing_image_is_told;
     restart: the_daemon_may_be_killed the_keeper_may_be_lost;
-    streams: an_attachment_ends_with_its_input a_program_ends_with_its_client;
+    streams: an_attachment_ends_with_its_input a_program_ends_with_its_client
+        a_terminal_takes_the_clients_size;
 }
 
 fn tell(story: impl Future<Output = ()>) {

@@ -60,6 +60,19 @@ pub async fn a_program_ends_with_its_client() {
     world.close().await;
 }
 
+pub async fn a_terminal_takes_the_clients_size() {
+    let world = World::open().await;
+    let sandbox = world.sandbox().await;
+    let id = world.start(&sandbox, "sleep 1000").await;
+    let cmd = ["sh", "-c", "until stty size 2>/dev/null | grep 33; do sleep 0.01; done"].map(String::from).to_vec();
+    let request = ExecRequest { container_id: id, cmd, tty: true, stdin: true, stdout: true, ..Default::default() };
+    let mut client = websocket(&cri::Runtime::exec(&*world.runtime, request).await.unwrap().url).await;
+    send(&mut client, b"\x04{\"Width\":99,\"Height\":33}").await;
+    let text = all_of(client).await;
+    assert!(text.contains("33 99"), "{text}");
+    world.close().await;
+}
+
 /// The exit code of a script run in a container.
 async fn code_of(world: &World, id: &str, script: &str) -> i32 {
     let command = ["sh", "-c", script].map(String::from);
