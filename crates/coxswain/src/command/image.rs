@@ -4,7 +4,6 @@ use crate::cli::{Flags, ImageCommand};
 use crate::components::containers;
 use crate::config::Config;
 use crate::failure::{Doing, Failure};
-use crate::instance;
 use runtime::Registries;
 use runtime::image::config::Settings;
 use runtime::image::reference::Reference;
@@ -71,8 +70,7 @@ fn pull(image: &str, flags: &Flags) -> Result<(), Failure> {
 /// Layers that containers use stay until they are gone.
 fn remove(image: &str, flags: &Flags) -> Result<(), Failure> {
     let (config, store) = open(flags)?;
-    let running = instance::find(&config)?.0.is_some();
-    let used = block_on(containers::layers_in_use(&config, running))?;
+    let used = containers::layers_in_use(&config)?;
     match store.remove(image, &used).doing(image)? {
         true => Ok(()),
         false => Err(absent(image)),

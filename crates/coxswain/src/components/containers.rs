@@ -59,17 +59,9 @@ pub fn images(config: &Config) -> Result<runtime::image::Store, Failure> {
     runtime::image::Store::open(&config.data_dir.join("containers").join("images")).doing("the image store")
 }
 
-/// Layers under containers. Where no instance runs and no container is left, nothing stays running for having asked.
-pub async fn layers_in_use(config: &Config, running: bool) -> Result<BTreeSet<String>, Failure> {
-    if !state_dir(config).exists() {
-        return Ok(BTreeSet::new());
-    }
-    let runtime = runtime::Runtime::open(bare(config)).await.doing("the container runtime")?;
-    let used = runtime.layers_in_use();
-    if used.is_empty() && !running {
-        runtime.shutdown_all().await.doing("ending the keeper")?;
-    }
-    Ok(used)
+/// Layers under containers, whether an instance runs or not.
+pub fn layers_in_use(config: &Config) -> Result<BTreeSet<String>, Failure> {
+    runtime::layers_in_use(&state_dir(config)).doing("the containers' records")
 }
 
 /// Ends every container and the keeper; nothing of the kernel's is left.
