@@ -12,10 +12,11 @@ use crate::driver::{Caches, Controller, Moment, Plan, Target, itself, reads_inde
 use crate::objects::conditions::is_true;
 use crate::objects::owners::{OWNER, by_owner, candidates, controller_of, owner_key, wake_owner};
 use crate::objects::selectors::Selector;
-use crate::objects::{by_namespace, has_finalizer, name, namespace, uid};
+use crate::objects::{by_namespace, has_finalizer, is_deleting, labels, name, namespace, uid};
 use client::{Delta, Patch};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::meta::Key;
 use serde_json::json;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ pub static CONTROLLER: Controller = Controller {
     workers: 8,
     always: false,
     plan: |caches, key, moment| match key.name.strip_prefix(POD_PREFIX) {
-        Some(pod) => release(&caches.get::<Pod>(&Key::new(key.namespace.as_str(), pod)).into_iter().collect::<Vec<_>>()),
+        Some(pod) => release(&lost(caches, &Key::new(key.namespace.as_str(), pod))),
         None => reconcile(&observe(caches, key), moment),
     },
 };
@@ -115,11 +116,23 @@ fn by_job(pod: &Pod) -> Vec<String> {
 fn wake_by_pod(caches: &Caches, delta: &Delta<Pod>) -> Vec<Key> {
     let mut keys = wake_owner::<Job, Pod>(caches, delta, selector);
     let meta = &delta.object().metadata;
-    let lost = controller_of(meta).is_none() && has_finalizer(meta, FINALIZER) && keys.is_empty();
-    if lost && !matches!(delta, Delta::Deleted(_)) {
+    if is_stray(meta) && !matches!(delta, Delta::Deleted(_)) {
         keys.push(Key::new(namespace(meta), format!("{POD_PREFIX}{}", name(meta))));
     }
     keys
+}
+
+/// Tracked, but by nobody.
+fn is_stray(meta: &ObjectMeta) -> bool {
+    controller_of(meta).is_none() && has_finalizer(meta, FINALIZER)
+}
+
+/// The pod, if it is a stray one that no Job will adopt.
+fn lost(caches: &Caches, key: &Key) -> Vec<Arc<Pod>> {
+    let jobs = caches.of::<Job>().by_index("namespace", &key.namespace);
+    let adopted = |pod: &Pod| jobs.iter().any(|job| !is_finished(job) && selector(job).selects(labels(&pod.metadata)));
+    let stray = caches.get::<Pod>(key).filter(|pod| is_stray(&pod.metadata) && (is_deleting(&pod.metadata) || !adopted(pod)));
+    stray.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl<'a> Sync<'a> {
         let spec = job.spec.as_ref()?;
         let mut plan = Plan::default();
         let pods = claim(&mut plan, job, &selector(job), candidates);
-        add_finalizers(&mut plan);
+        add_finalizers(&mut plan, candidates);
         let active: Vec<Arc<Pod>> = pods.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let mut status = job.status.clone().unwrap_or_default();
         status.uncounted_terminated_pods.get_or_insert_default();
@@ -292,12 +292,16 @@ impl<'a> Sync<'a> {
 }
 
 /// Adopted pods are tracked from the first moment: the finalizer comes with the owner reference.
-fn add_finalizers(plan: &mut Plan) {
+fn add_finalizers(plan: &mut Plan, pods: &[Arc<Pod>]) {
     for step in &mut plan.steps {
-        if let Step::Patch { patch: client::Patch::Merge(change), .. } = step
-            && change["metadata"]["ownerReferences"].as_array().is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "Job"))
-        {
-            change["metadata"]["finalizers"] = serde_json::json!([FINALIZER]);
+        let Step::Patch { target, patch: client::Patch::Merge(change), .. } = step else { continue };
+        let owners = change["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        let adopts = owners.filter(|owner| owner["kind"] == "Job").count() > 0;
+        if let (true, Some(pod)) = (adopts, pods.iter().find(|pod| pod.metadata.uid == target.uid)) {
+            let mut finalizers = pod.metadata.finalizers.clone().unwrap_or_default();
+            finalizers.retain(|own| own != FINALIZER);
+            finalizers.push(FINALIZER.into());
+            change["metadata"]["finalizers"] = finalizers.into();
         }
     }
 }

@@ -205,3 +205,24 @@ fn pods_of_a_job_that_is_gone_lose_the_finalizer() {
     world.settle();
     assert_eq!(world.all("v1", "Pod").len(), 0);
 }
+
+#[test]
+fn adopts_orphans_and_lets_strangers_go() {
+    let mut world = World::new(&[&CONTROLLER]);
+    world.put(job(json!({})));
+    world.settle();
+    let name = world.all("v1", "Pod")[0]["metadata"]["name"].as_str().unwrap().to_string();
+    world.change("v1", "Pod", "x", &name, |pod| {
+        pod["metadata"]["ownerReferences"] = json!([]);
+        pod["metadata"]["finalizers"] = json!(["own/one"]);
+    });
+    world.settle();
+    let pod = world.get("v1", "Pod", "x", &name);
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "j");
+    assert_eq!(pod["metadata"]["finalizers"], json!(["own/one", FINALIZER]));
+    world.change("v1", "Pod", "x", &name, |pod| pod["metadata"]["labels"]["job"] = "other".into());
+    world.settle();
+    let pod = world.get("v1", "Pod", "x", &name);
+    assert_eq!((pod["metadata"]["ownerReferences"].clone(), pod["metadata"]["finalizers"].clone()), (json!([]), json!(["own/one"])));
+    world.fixpoint();
+}
