@@ -1,13 +1,14 @@
 //! The disruption controller: tells how many pods of a PodDisruptionBudget may be evicted now.
 //! Reads budgets, pods and the sets that own pods; writes the budgets' status; is woken by budgets, pods and sets.
 use crate::driver::{Caches, Controller, Moment, Plan, itself, looks_at, reads_indexed};
+use crate::objects::conditions::{self, Condition as _};
 use crate::objects::owners::{OWNER, by_owner, controller_of};
 use crate::objects::selectors::Selector;
 use crate::objects::{by_namespace, is_deleting, labels, name, namespace, pods, scaled, seconds, time};
 use client::Delta;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, ReplicationController};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 /// An evicted pod that is still there after so long counts as healthy again.
 const DELETION_SECONDS: i64 = 120;
+/// Keys of pods that are about to be disrupted; budgets cannot have such a name.
+const POD_PREFIX: &str = "pod/";
 
 pub static CONTROLLER: Controller = Controller {
     name: "disruption",
@@ -31,10 +34,13 @@ pub static CONTROLLER: Controller = Controller {
             looks_at::<Deployment>(&[("namespace", by_namespace)]),
         ]
     },
-    writes: &["poddisruptionbudgets/status"],
+    writes: &["poddisruptionbudgets/status", "pods/status"],
     workers: 4,
     always: false,
-    plan: |caches, key, moment| observe(caches, key).map(|view| reconcile(&view, moment)).unwrap_or_default(),
+    plan: |caches, key, moment| match key.name.strip_prefix(POD_PREFIX) {
+        Some(pod) => spare(caches, &Key::new(key.namespace.as_str(), pod), moment.now),
+        None => observe(caches, key).map(|view| reconcile(&view, moment)).unwrap_or_default(),
+    },
 };
 
 /// One budget, its pods, and how many pods each of their controllers wants.
@@ -196,6 +202,30 @@ fn set_condition(status: &mut PodDisruptionBudgetStatus, state: &str, reason: &s
     }
 }
 
+/// Since when a pod that nobody deletes is said to be about to go.
+fn announced(pod: &Pod) -> Option<Timestamp> {
+    let target = conditions::find(&pod.status.as_ref()?.conditions, "DisruptionTarget")?;
+    let open = target.status() == "True" && target.reason() != "TerminationByKubelet";
+    let here = !is_deleting(&pod.metadata) && !pods::is_finished(pod);
+    target.since().filter(|_| open && here)
+}
+
+/// A disruption that was announced and did not happen is taken back.
+fn spare(caches: &Caches, key: &Key, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    let Some(pod) = caches.get::<Pod>(key) else { return plan };
+    let Some(until) = announced(&pod).map(|since| since + seconds(DELETION_SECONDS)) else { return plan };
+    if until > now {
+        plan.wake(until);
+        return plan;
+    }
+    let mut new = (*pod).clone();
+    let condition = PodCondition::new("DisruptionTarget", "False", "", "", now);
+    conditions::put(&mut new.status.get_or_insert_default().conditions, condition);
+    plan.status(&*pod, new);
+    plan
+}
+
 fn wake_by_pod(caches: &Caches, delta: &Delta<Pod>) -> Vec<Key> {
     let new = delta.object();
     let old = match delta {
@@ -207,7 +237,11 @@ fn wake_by_pod(caches: &Caches, delta: &Delta<Pod>) -> Vec<Key> {
         meets(new) || old.is_some_and(|old| meets(old))
     };
     let budgets = caches.of::<PodDisruptionBudget>().by_index("namespace", namespace(&new.metadata));
-    budgets.iter().filter(|budget| touches(budget)).map(|budget| Key::of(&budget.metadata)).collect()
+    let mut keys: Vec<Key> = budgets.iter().filter(|budget| touches(budget)).map(|budget| Key::of(&budget.metadata)).collect();
+    if announced(new).is_some() && !matches!(delta, Delta::Deleted(_)) {
+        keys.push(Key::new(namespace(&new.metadata), format!("{POD_PREFIX}{}", name(&new.metadata))));
+    }
+    keys
 }
 
 /// A set that wants another number of pods; its budgets are those of its namespace.
@@ -251,6 +285,23 @@ mod tests {
         let status = world.get("policy/v1", "PodDisruptionBudget", "x", "b")["status"].clone();
         let number = |key: &str| status[key].as_i64().unwrap();
         assert_eq!(["expectedPods", "desiredHealthy", "currentHealthy", "disruptionsAllowed"].map(number), expected);
+    }
+
+    #[test]
+    fn a_disruption_that_did_not_happen_is_taken_back() {
+        let mut world = World::new(&[&CONTROLLER]);
+        let target =
+            json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "lastTransitionTime": time(world.now)});
+        world.put(json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "x"}, "spec": {"containers": []},
+            "status": {"conditions": [target]},
+        }));
+        world.advance(119);
+        let state = |world: &World| world.get("v1", "Pod", "x", "p")["status"]["conditions"][0]["status"].clone();
+        assert_eq!(state(&world), "True");
+        world.advance(2);
+        assert_eq!(state(&world), "False");
+        world.fixpoint();
     }
 
     #[test]
