@@ -126,7 +126,7 @@ impl Pods {
                     self.mirror_all();
                 }
                 Some(delta) = news.recv() => self.take(delta, &finished),
-                Some(uid) = ends.recv() => drop(self.handles.lock().remove(&uid)),
+                Some(uid) = ends.recv() => self.retire(&uid),
                 _ = scan.tick(), if self.manifest_dir.is_some() => {
                     self.scan(&finished);
                     if waiting.is_none() {
@@ -306,16 +306,29 @@ impl Pods {
             self.tell(pod.uid(), Message::Mirror((!deleted && shown).then(|| mirror.clone())));
         }
         if !deleted && (!shown || mirror.metadata.deletion_timestamp.is_some()) {
-            let client = self.shared.client.clone();
-            tokio::spawn(async move {
-                let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(mirror.uid().into()), ..DeleteOptions::default() };
-                if let Err(error) = client.delete::<Pod>(mirror.pod_namespace(), mirror.pod_name(), &options).await {
-                    tracing::debug!(%error, pod = mirror.shown(), "mirror pod not deleted");
-                }
-            });
+            self.delete_mirror(mirror);
         }
         if deleted {
             self.mirror_all();
+        }
+    }
+
+    fn delete_mirror(&self, mirror: Arc<Pod>) {
+        let client = self.shared.client.clone();
+        tokio::spawn(async move {
+            let options = DeleteOptions { grace_period_seconds: Some(0), uid: Some(mirror.uid().into()), ..DeleteOptions::default() };
+            if let Err(error) = client.delete::<Pod>(mirror.pod_namespace(), mirror.pod_name(), &options).await {
+                tracing::debug!(%error, pod = mirror.shown(), "mirror pod not deleted");
+            }
+        });
+    }
+
+    /// A pod's task has ended: nothing of the pod is left. The mirror of a static pod goes with it.
+    fn retire(&self, uid: &str) {
+        let handle = self.handles.lock().remove(uid);
+        let Some(handle) = handle.filter(|handle| handle.source == Source::Static) else { return };
+        if let Some(mirror) = self.mirrors.lock().get(&handle.key).cloned() {
+            self.delete_mirror(mirror);
         }
     }
 
