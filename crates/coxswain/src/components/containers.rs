@@ -70,7 +70,11 @@ pub async fn stop_all(config: &Config) -> Result<(), Failure> {
         let runtime = runtime::Runtime::open(bare(config)).await.doing("the container runtime")?;
         runtime.shutdown_all().await.doing("ending the containers")?;
     }
-    network::remove(config).map_err(Failure)
+    // Only what this data directory's instance made: another may be running beside it.
+    if config.data_dir.join("network").exists() {
+        network::remove(config).map_err(Failure)?;
+    }
+    Ok(())
 }
 
 /// Cgroups and mounts that `stop_all` may have left.
