@@ -21,17 +21,6 @@ pub enum Component {
 impl Component {
     pub const ALL: [Component; 6] =
         [Component::Apiserver, Component::ControllerManager, Component::Scheduler, Component::Kubelet, Component::Proxy, Component::Dns];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Component::Apiserver => "apiserver",
-            Component::ControllerManager => "controller-manager",
-            Component::Scheduler => "scheduler",
-            Component::Kubelet => "kubelet",
-            Component::Proxy => "proxy",
-            Component::Dns => "dns",
-        }
-    }
 }
 
 /// Keys of the file are these names in camelCase.

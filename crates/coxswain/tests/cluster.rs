@@ -187,6 +187,11 @@ fn kubectl_works(machine: &Machine) {
 }
 
 fn nothing_restarts_after_a_kill(machine: &Machine) {
+    let begun = Instant::now();
+    while machine.ask("get pods -l app=hello -o name").lines().count() != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(90), "the pods that are too many stay\n{}", machine.state());
+        std::thread::sleep(Duration::from_millis(200));
+    }
     let containers = "get pods -l app=hello -o jsonpath={.items[*].status.containerStatuses[0].containerID}";
     let before = machine.ask(containers);
     let status: Value = serde_json::from_slice(&machine.coxswain("status", &["-o", "json"]).stdout).unwrap();

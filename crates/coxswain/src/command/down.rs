@@ -24,6 +24,8 @@ pub fn run(arguments: &DownArgs) -> Result<ExitCode, Failure> {
         end(running.pid)?;
     }
     block_on(containers::stop_all(&config))?;
+    ::kubelet::leave(&config.data_dir.join("kubelet"), Some(std::path::Path::new("/sys/fs/cgroup")), "")
+        .doing("unmounting the pods' volumes")?;
     if arguments.purge {
         block_on(containers::purge(&config))?;
         std::fs::remove_dir_all(&config.data_dir).doing(config.data_dir.display())?;

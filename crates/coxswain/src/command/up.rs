@@ -21,11 +21,9 @@ pub fn run(arguments: &UpArgs) -> Result<ExitCode, Failure> {
     if background {
         let _ = rustix::process::setsid(); // it outlives the terminal
     }
-    if !background {
-        if let (Some(running), _) = instance::find(&config)? {
-            print(&format!("coxswain is already running on {} (process {})", config.data_dir.display(), running.pid));
-            return Ok(ExitCode::SUCCESS);
-        }
+    if !background && let (Some(running), _) = instance::find(&config)? {
+        print(&format!("coxswain is already running on {} (process {})", config.data_dir.display(), running.pid));
+        return Ok(ExitCode::SUCCESS);
     }
     if arguments.foreground || background {
         logs::start(&config.log_level);

@@ -19,7 +19,8 @@ use stdx::random::Random;
 /// The kubelet with what it stands on; all of it ends together, containers do not.
 pub struct Running {
     pub kubelet: Kubelet,
-    pub containers: Containers,
+    /// The runtime under it.
+    _containers: Containers,
     pub node: Arc<Informer<Node>>,
 }
 
@@ -66,7 +67,7 @@ pub async fn start(
         )
     };
     let kubelet = Kubelet::start(kubelet).await.doing("the kubelet")?;
-    Ok(Running { kubelet, containers, node })
+    Ok(Running { kubelet, _containers: containers, node })
 }
 
 /// HTTP/1.1 only: the streams of exec and port-forward are upgrades.
