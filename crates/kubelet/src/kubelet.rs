@@ -8,8 +8,8 @@ use crate::node::agent::Agent;
 use crate::node::object::Own;
 use crate::pod::view::PodView;
 use crate::pods::Pods;
-use crate::volumes::Volumes;
 use crate::volumes::sources::Sources;
+use crate::volumes::{Volumes, mountpoint};
 use crate::{housekeeping, runtime_events};
 use client::events::Recorder;
 use client::{Client, Delta, Informer, ListOptions};
@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Service, Taint};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use stdx::clock::Clock;
 use stdx::random::Random;
@@ -108,9 +108,12 @@ pub struct Kubelet {
 
 impl Kubelet {
     /// Starts everything and returns at once; pods come as soon as the API and the runtime answer.
-    pub async fn start(config: Config) -> std::io::Result<Kubelet> {
+    pub async fn start(mut config: Config) -> std::io::Result<Kubelet> {
         std::fs::create_dir_all(&config.root_dir)?;
         std::fs::create_dir_all(&config.pod_logs_dir)?;
+        // As the kernel names mounts, and as a runtime elsewhere finds them.
+        config.root_dir = config.root_dir.canonicalize()?;
+        config.pod_logs_dir = config.pod_logs_dir.canonicalize()?;
         let listener = match config.listen {
             Some(address) => Some(tokio::net::TcpListener::bind(address).await?),
             None => None,
@@ -171,6 +174,16 @@ impl Kubelet {
         tasks.shutdown().await;
         self.pods.stop();
     }
+}
+
+/// Takes away what a kubelet that has ended left in the kernel: mounts below its directory, and cgroups of its pods.
+/// Their containers must have ended. Files stay. `cgroup_mount` and `cgroup_root` as in the configuration.
+pub fn leave(root_dir: &Path, cgroup_mount: Option<&Path>, cgroup_root: &str) -> std::io::Result<()> {
+    let Ok(root_dir) = root_dir.canonicalize() else { return Ok(()) };
+    let pods = std::fs::read_dir(root_dir.join("pods")).into_iter().flatten().flatten();
+    let uids: Vec<String> = pods.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    Cgroups::new(cgroup_mount.map(Path::to_path_buf), cgroup_root).leave(&uids);
+    mountpoint::unmount_below(&root_dir)
 }
 
 fn share(config: &Config, route: Arc<OnceLock<Weak<Pods>>>) -> Arc<Shared> {

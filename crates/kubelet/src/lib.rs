@@ -20,7 +20,7 @@ pub mod spec;
 pub mod status;
 mod volumes;
 
-pub use kubelet::{Config, DEFAULT_MAX_PODS, DEFAULT_PORT, Kubelet, VERSION};
+pub use kubelet::{Config, DEFAULT_MAX_PODS, DEFAULT_PORT, Kubelet, VERSION, leave};
 
 #[cfg(test)]
 mod testing;

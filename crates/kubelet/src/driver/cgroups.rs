@@ -45,13 +45,32 @@ impl Cgroups {
     }
 
     pub fn remove(&self, pod: &Pod) {
-        let Some(mount) = &self.mount else { return };
         let path = self.parent(pod);
-        let hierarchies: Vec<PathBuf> =
-            if self.v2 { vec![mount.clone()] } else { CONTROLLERS.iter().map(|controller| mount.join(controller)).collect() };
-        for hierarchy in hierarchies {
+        for hierarchy in self.hierarchies() {
             remove_tree(&below(&hierarchy, &path));
         }
+    }
+
+    /// Removes what is left of these pods, and the directories above them unless others use them.
+    pub fn leave(&self, uids: &[String]) {
+        for hierarchy in self.hierarchies() {
+            let top = below(&hierarchy, &format!("{}/kubepods", self.root));
+            for class in ["burstable", "besteffort", ""] {
+                let class = top.join(class);
+                uids.iter().for_each(|uid| remove_tree(&class.join(format!("pod{uid}"))));
+                let _ = fs::remove_dir(class);
+            }
+        }
+    }
+
+    /// Where cgroups are: one tree on version 2; on version 1 every one that the runtime may have used too.
+    fn hierarchies(&self) -> Vec<PathBuf> {
+        let Some(mount) = &self.mount else { return Vec::new() };
+        if self.v2 {
+            return vec![mount.clone()];
+        }
+        let entries = fs::read_dir(mount).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     }
 }
 
