@@ -280,3 +280,24 @@ fn evict_for(shared: Arc<Shared>, pods: Arc<Pods>) -> Box<dyn Fn(Short) + Send +
         });
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs the right to mount; says nothing where it is missing.
+    #[test]
+    fn leaving_unmounts_what_is_below_and_nothing_else() {
+        let dir = crate::testing::scratch("leave");
+        let (own, other) = (dir.path.join("kubelet/pods/u/volumes/v"), dir.path.join("kubelet-2"));
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        if mountpoint::tmpfs(&own, Some(4096)).is_err() || mountpoint::tmpfs(&other, Some(4096)).is_err() {
+            return;
+        }
+        leave(&dir.path.join("kubelet"), None, "").unwrap();
+        let left = (mountpoint::is_mounted(&own), mountpoint::is_mounted(&other));
+        mountpoint::unmount_below(&other).unwrap();
+        assert_eq!(left, (false, true));
+    }
+}
