@@ -3,18 +3,31 @@
 use crate::Revision;
 use jiff::Timestamp;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 #[derive(Default)]
 pub struct Expiry {
     queue: BinaryHeap<Reverse<(i64, Arc<str>, Revision)>>,
+    /// Of what is there now, for snapshots.
+    deadlines: HashMap<Arc<str>, i64>,
 }
 
 impl Expiry {
     /// `revision` is that of the write; a later write of the key has its own deadline or none.
     pub fn add(&mut self, deadline_ms: i64, key: Arc<str>, revision: Revision) {
+        self.deadlines.insert(key.clone(), deadline_ms);
         self.queue.push(Reverse((deadline_ms, key, revision)));
+    }
+
+    /// The key is gone, or was written without a deadline.
+    pub fn forget(&mut self, key: &str) {
+        self.deadlines.remove(key);
+    }
+
+    /// When each key that does so deletes itself.
+    pub fn deadlines(&self) -> &HashMap<Arc<str>, i64> {
+        &self.deadlines
     }
 
     pub fn next_deadline(&self) -> Option<Timestamp> {

@@ -34,8 +34,9 @@ impl Memory {
         let staged = stage(ops, self.mirror.revision() + 1, |key| self.mirror.get(key))?;
         let now = self.clock.now().as_millisecond();
         for Staged { change, ttl } in &staged {
-            if let Some(ttl) = ttl {
-                expiry.add(now + ttl.as_millis() as i64, change.object.key.clone(), change.revision);
+            match ttl {
+                Some(ttl) => expiry.add(now + ttl.as_millis() as i64, change.object.key.clone(), change.revision),
+                None => expiry.forget(&change.object.key),
             }
         }
         let outcomes = outcomes(ops, &staged);

@@ -95,12 +95,14 @@ fn apply(record: Record, mirror: &Mirror, expiry: &mut Expiry) -> Result<(), Str
 fn change(write: Write, revision: Revision, mirror: &Mirror, expiry: &mut Expiry) -> Result<Change, String> {
     match write {
         Write::Delete { key } => {
+            expiry.forget(&key);
             let current = mirror.get(&key).ok_or_else(|| format!("it deletes {key}, which is not there"))?;
             Ok(deletion(key, current, revision))
         }
         Write::Put { key, created, revision_at, deadline_ms, template } => {
-            if deadline_ms > 0 {
-                expiry.add(deadline_ms, key.clone(), revision);
+            match deadline_ms {
+                0 => expiry.forget(&key),
+                deadline => expiry.add(deadline, key.clone(), revision),
             }
             let previous = mirror.get(&key);
             let object = Arc::new(Stored::publish(key, &template, revision_at, revision, created));

@@ -134,3 +134,23 @@ async fn a_hole_in_the_last_batch_is_cut_off() {
     assert_eq!(state(&open(copy.path()).unwrap()).await.len(), 1);
     drop(store);
 }
+
+/// A snapshot made after a restart still knows when what was there before deletes itself.
+#[tokio::test]
+async fn deadlines_outlive_restarts_and_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let Op::Put { key, template, revision_at, expect, .. } = put("/registry/events/n/e", "1", Expect::Absent) else { unreachable!() };
+    let store = open(dir.path()).unwrap();
+    write(&store, Op::Put { key, template, revision_at, expect, ttl: Some(std::time::Duration::from_secs(3600)) }).await;
+    store.close().await;
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    for n in 0..200 {
+        write(&store, put("/registry/x/n/a", &n.to_string().repeat(100), Expect::Any)).await;
+    }
+    store.close().await;
+    drop(store);
+    let recovered = recover::recover(&directory::Directory::open(dir.path()).unwrap()).unwrap();
+    assert!(fs::read_dir(dir.path()).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("snapshot-")));
+    assert!(recovered.expiry.deadlines().contains_key("/registry/events/n/e"));
+}

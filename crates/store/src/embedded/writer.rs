@@ -8,7 +8,6 @@ use crate::mirror::Mirror;
 use crate::stage::{Overlay, Staged, outcomes, stage};
 use crate::{Durability, Error, Expect, Op, Outcome};
 use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -86,7 +85,6 @@ struct Writer {
     clock: Clock,
     options: Options,
     expiry: Expiry,
-    deadlines: HashMap<Arc<str>, i64>,
     buffer: Vec<u8>,
     /// Acknowledged but not synced.
     dirty: bool,
@@ -105,7 +103,6 @@ impl Writer {
             clock: start.clock,
             options: start.options,
             expiry: start.expiry,
-            deadlines: HashMap::new(),
             buffer: Vec::new(),
             dirty: false,
             failed: None,
@@ -217,10 +214,9 @@ impl Writer {
         match deadline_ms {
             Some(deadline) => {
                 self.expiry.add(deadline, key.clone(), revision);
-                self.deadlines.insert(key.clone(), deadline);
             }
             None => {
-                self.deadlines.remove(key);
+                self.expiry.forget(key);
             }
         }
     }
@@ -277,7 +273,7 @@ impl Writer {
             Err(error) => return tracing::error!(%error, "a new log could not be begun; the old one goes on"),
         }
         self.log_began = 0;
-        let (directory, deadlines) = (self.directory.clone(), self.deadlines.clone());
+        let (directory, deadlines) = (self.directory.clone(), self.expiry.deadlines().clone());
         let make = move || match snapshot::write(&directory, &objects, &deadlines, revision) {
             Ok(()) => remove_older(&directory, revision),
             Err(error) => tracing::error!(%error, "the snapshot failed; the logs are kept"),
