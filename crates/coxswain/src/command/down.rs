@@ -27,7 +27,6 @@ pub fn run(arguments: &DownArgs) -> Result<ExitCode, Failure> {
     ::kubelet::leave(&config.data_dir.join("kubelet"), Some(std::path::Path::new("/sys/fs/cgroup")), "")
         .doing("unmounting the pods' volumes")?;
     if arguments.purge {
-        block_on(containers::purge(&config))?;
         std::fs::remove_dir_all(&config.data_dir).doing(config.data_dir.display())?;
     }
     print(match (running.is_some(), arguments.purge) {

@@ -76,9 +76,3 @@ pub async fn stop_all(config: &Config) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-/// Cgroups and mounts that `stop_all` may have left.
-pub async fn purge(config: &Config) -> Result<(), Failure> {
-    let runtime = runtime::Runtime::open(bare(config)).await.doing("the container runtime")?;
-    runtime.purge().await.doing("cleaning up after containers")
-}
